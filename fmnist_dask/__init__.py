@@ -1,0 +1,37 @@
+"""See what is in a collection of images that is bigger than memory.
+
+``run`` carries out a workflow, ``open_run`` and ``open_collection`` open what it leaves behind. Names are imported when
+first used: workers import this package for its kernels and need nothing else of it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fmnist_dask.api import Run, ingest, open_collection, open_run, run
+    from fmnist_dask.collection.store import Collection
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "run": "fmnist_dask.api",
+    "ingest": "fmnist_dask.api",
+    "open_run": "fmnist_dask.api",
+    "open_collection": "fmnist_dask.api",
+    "Run": "fmnist_dask.api",
+    "Collection": "fmnist_dask.collection.store",
+}
+
+__all__ = ["Collection", "Run", "__version__", "ingest", "open_collection", "open_run", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

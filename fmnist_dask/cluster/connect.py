@@ -1,0 +1,128 @@
+"""From a cluster file to a client, and what its workers offer."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fmnist_dask.cluster.config import ClusterConfig, worker_count
+from fmnist_dask.errors import ClusterError, nearest
+from fmnist_dask.passes.probe import WorkerState, prepare_worker, worker_state
+from fmnist_dask.passes.sizing import Workers
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+#: Seconds to wait for a scheduler, and for its first worker.
+CONNECT_TIMEOUT = 30
+
+
+@dataclass
+class Connection:
+    """A client, what its workers offer, and what the manifest says of the cluster."""
+
+    client: Client
+    workers: Workers
+    description: dict[str, Any]
+    dashboard: str
+    started_here: bool
+
+    def worker_states(self) -> dict[str, WorkerState]:
+        """Peak memory, spilled bytes and process number of each worker."""
+        states: dict[str, WorkerState] = self.client.run(worker_state)
+        return states
+
+
+@contextlib.contextmanager
+def connect(config: ClusterConfig) -> Iterator[Connection]:
+    """Start the cluster of a file, or connect to one that runs; stop what was started.
+
+    Raises
+    ------
+    ClusterError
+        It cannot be started or reached, or has no workers.
+    """
+    import dask
+    from distributed import Client
+
+    # The port of the dashboard may be taken; distributed then takes another and warns, and we print the one it took.
+    warnings.filterwarnings("ignore", message="Port .* is already in use")
+    logging.getLogger("distributed.shuffle").setLevel(logging.ERROR)
+    with dask.config.set(config.config), contextlib.ExitStack() as stack:
+        if config.running:
+            target: Any = config.address
+        else:
+            target = stack.enter_context(contextlib.closing(_start(config)))
+        try:
+            client = Client(target, scheduler_file=config.scheduler_file, timeout=CONNECT_TIMEOUT)
+        except (OSError, ValueError) as error:
+            place = config.address or config.scheduler_file
+            raise ClusterError(f"no scheduler answers at {place}: {error}", "check the address and that it runs") from error
+        stack.enter_context(client)
+        yield _describe(client, config)
+
+
+def _start(config: ClusterConfig) -> Any:
+    """An instance of the file's cluster class, with its workers asked for."""
+    try:
+        module = importlib.import_module(config.module)
+        cluster_class = getattr(module, config.class_name)
+    except ImportError as error:
+        raise ClusterError(f"the cluster file's module {config.module} cannot be imported: {error}", "install it") from error
+    except AttributeError:
+        names = [name for name in dir(module) if name.endswith("Cluster")]
+        raise ClusterError(f"{config.module} has no class {config.class_name}", nearest(config.class_name, names)) from None
+    kwargs = dict(config.kwargs)
+    count = worker_count(config)
+    local = config.class_name == "LocalCluster"
+    if local:
+        kwargs = {"n_workers": count, "processes": True, **kwargs}
+    try:
+        cluster = cluster_class(*config.args, **kwargs)
+        if not local:
+            cluster.scale(count)
+    except TypeError as error:
+        raise ClusterError(f"{config.class_name} does not take what the cluster file gives: {error}", "mend its kwargs") from error
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ClusterError(f"{config.class_name} could not be started: {error}", "see the message above") from error
+    return cluster
+
+
+def _describe(client: Client, config: ClusterConfig) -> Connection:
+    import dask
+
+    client.wait_for_workers(1 if config.running else worker_count(config), timeout=CONNECT_TIMEOUT)
+    states: dict[str, int] = client.run(prepare_worker)
+    info = client.scheduler_info(n_workers=-1)["workers"]
+    limits = [worker["memory_limit"] for worker in info.values() if worker["memory_limit"]]
+    threads = max(worker["nthreads"] for worker in info.values())
+    spill = dask.config.get("distributed.worker.memory.spill")
+    workers = Workers(
+        count=len(info),
+        threads=threads,
+        memory_limit=min(limits) if limits else None,
+        usable=float(spill) if spill else 0.95,
+        baseline=max(states.values()),
+    )
+    description = {
+        "class": "existing" if config.running else config.class_name,
+        "workers": workers.count,
+        "threads": workers.total_threads,
+        "memory_limit": workers.memory_limit,
+    }
+    return Connection(client, workers, description, client.dashboard_link, not config.running)
+
+
+def ssh_tunnel(dashboard: str) -> str | None:
+    """The ``ssh -L`` line that opens a dashboard from elsewhere, when this session came over SSH."""
+    if not os.environ.get("SSH_CONNECTION"):
+        return None
+    port = dashboard.rpartition(":")[2].split("/")[0]
+    host = os.environ["SSH_CONNECTION"].split()[2]
+    return f"ssh -L {port}:127.0.0.1:{port} {os.environ.get('USER', 'you')}@{host}"

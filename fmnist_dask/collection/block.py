@@ -1,0 +1,76 @@
+"""A block: the rows of one chunk, as algorithms see them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+
+from fmnist_dask.typing import AnyArray, IntArray, UInt8Array
+
+T = TypeVar("T")
+
+
+class Block:
+    """Consecutive rows of a collection, or those of them that one split holds.
+
+    Arrays are read when first asked for and kept, so that all reductions of a pass share one read.
+
+    Parameters
+    ----------
+    rows : int64 array, shape (m,)
+        Absolute row of each sample, ascending.
+    load
+        Returns the named per-row array for these rows.
+    """
+
+    def __init__(self, rows: IntArray, load: Callable[[str], AnyArray]) -> None:
+        self.rows = rows
+        self._load = load
+        self._kept: dict[Any, Any] = {}
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def array(self, name: str) -> AnyArray:
+        """The named array for these rows; read at most once."""
+        values: AnyArray = self.memo(name, lambda: self._load(name))
+        return values
+
+    @property
+    def image(self) -> UInt8Array:
+        """Pixels, shape (m, y, x) or (m, y, x, channel)."""
+        return self.array("image")
+
+    @property
+    def label(self) -> AnyArray:
+        """Class of each sample, int16, −1 where unknown."""
+        return self.array("label")
+
+    @property
+    def split(self) -> AnyArray:
+        """Split code of each sample, int8."""
+        return self.array("split")
+
+    def memo(self, key: Any, make: Callable[[], T]) -> T:
+        """``make()``, computed once for this block and shared by everything that asks with the same key."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        kept: T = self._kept[key]
+        return kept
+
+    def select(self, split: int | None) -> Block:
+        """The rows that belong to a split (all of them for ``None``), as a block of its own."""
+        if split is None:
+            return self
+        return self.memo(("split", split), lambda: self._select(split))
+
+    def _select(self, split: int) -> Block:
+        inside = self.split == split
+        if inside.all():
+            return self
+        index: Any = np.flatnonzero(inside)
+        if len(index) and index[-1] - index[0] + 1 == len(index):
+            index = slice(int(index[0]), int(index[-1]) + 1)  # a view, no copy
+        return Block(self.rows[index], lambda name: self.array(name)[index])

@@ -1,0 +1,54 @@
+"""Small files written so that a reader never sees half of one."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from fmnist_dask.errors import RunError
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Write a text file beside its place and rename it there, after its bytes have reached the disk."""
+    pending = path.with_name(f".{path.name}.{os.getpid()}.pending")
+    try:
+        with open(pending, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(pending, path)
+    except OSError as error:
+        pending.unlink(missing_ok=True)
+        raise RunError(f"cannot write {path}: {error.strerror or error}", _write_remedy(error)) from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically, in the order of its keys, for people to read."""
+    write_atomic(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON; ``None`` if there is no such file."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def make_directory(path: Path) -> Path:
+    """Create a directory and its parents, or say why not."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot create the directory {path}: {error.strerror or error}", _write_remedy(error)) from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise RunError(f"cannot write into {path}: permission denied", "choose another place with --out or --store")
+    return path
+
+
+def _write_remedy(error: OSError) -> str:
+    if error.errno == 28:  # ENOSPC
+        return "free some space, or choose a place on another disk with --out and --store; then run the same command"
+    return "choose a place that you may write to, with --out or --store"

@@ -1,0 +1,104 @@
+"""A lease: one process at a time may write into a directory."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+
+from fmnist_dask.collection.files import make_directory, read_json
+from fmnist_dask.errors import RunError
+
+#: Seconds between two signs of life, and seconds of silence after which a lease on another host is void.
+HEARTBEAT = 5.0
+EXPIRY = 60.0
+
+
+class Lease:
+    """Holds ``directory/.lease`` while the ``with`` block runs, renewing it every few seconds.
+
+    A lease is void when its process on this host is gone, or when its holder on another host has been silent for a
+    minute.
+
+    Raises
+    ------
+    RunError
+        Another live process holds the lease.
+    """
+
+    def __init__(self, directory: Path, purpose: str) -> None:
+        self.directory = directory
+        self.path = directory / ".lease"
+        self.purpose = purpose
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Lease:
+        make_directory(self.directory)
+        for _ in range(3):
+            try:
+                with open(self.path, "x", encoding="utf-8") as file:
+                    file.write(self._content())
+                break
+            except FileExistsError:
+                self._remove_if_void()
+        else:
+            raise RunError(f"cannot take the lease {self.path}", "see whether another process works there")
+        self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        self.path.unlink(missing_ok=True)
+
+    def _content(self) -> str:
+        return json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "started": _process_start(os.getpid())})
+
+    def _renew(self) -> None:
+        while not self._stop.wait(HEARTBEAT):
+            try:
+                os.utime(self.path)
+            except OSError:  # the directory was removed under us; the next write will say so
+                return
+
+    def _remove_if_void(self) -> None:
+        try:
+            holder = read_json(self.path)
+            age = time.time() - self.path.stat().st_mtime
+        except (FileNotFoundError, json.JSONDecodeError):
+            # Released meanwhile, or being written at this moment.
+            time.sleep(0.05)
+            try:
+                holder, age = read_json(self.path), 0.0
+            except json.JSONDecodeError:
+                holder, age = {}, EXPIRY + 1
+            if holder is None:
+                return
+        if holder is None:
+            return
+        same_host = holder.get("host") == socket.gethostname()
+        pid = int(holder.get("pid", 0))
+        alive = _process_start(pid) == holder.get("started") if same_host else age <= EXPIRY
+        if alive and holder:
+            raise RunError(
+                f"{self.directory} is in use: process {pid} on {holder.get('host')} holds it ({self.purpose})",
+                "wait until it has ended, or stop it; its lease ends with it",
+            )
+        self.path.unlink(missing_ok=True)
+
+
+def _process_start(pid: int) -> float | None:
+    """When a process of this host began, which tells it from a later one with the same number; None if it is gone."""
+    import psutil
+
+    try:
+        return psutil.Process(pid).create_time() if pid > 0 else None
+    except psutil.NoSuchProcess:
+        return None

@@ -1,0 +1,170 @@
+"""What a source is: partitions of rows that can be read in order."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fmnist_dask.errors import UsageError, nearest
+from fmnist_dask.typing import AnyArray, UInt8Array
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Rows of one split that are read together.
+
+    Attributes
+    ----------
+    split
+        Name of the split all rows belong to.
+    rows
+        Number of rows.
+    seekable
+        Whether any row can be reached without reading those before it. A compressed stream is not seekable: it is
+        read by one task from its beginning.
+    """
+
+    split: str
+    rows: int
+    seekable: bool = True
+
+
+@dataclass
+class Rows:
+    """A batch of consecutive rows, as a source yields them.
+
+    Attributes
+    ----------
+    image : uint8 array, shape (m, y, x) or (m, y, x, channel)
+    label : int16 array, shape (m,), or None where nothing is labelled
+    source_name : array, shape (m,)
+        File name (str) or row number (int64) of each row in its source.
+    extra
+        Further per-row arrays, as declared by :attr:`Source.extra_arrays`.
+    """
+
+    image: UInt8Array
+    label: AnyArray | None
+    source_name: AnyArray
+    extra: dict[str, AnyArray] = field(default_factory=dict)
+
+
+class Source(ABC):
+    """Raw images, as ingest reads them: list the partitions, read partition i.
+
+    A source is small and picklable; workers call :meth:`read`.
+
+    Attributes
+    ----------
+    kind
+        The format, as shown on screen.
+    name
+        Short name; names the collection's directory.
+    location
+        Path, or a word for embedded data.
+    description
+        One sentence on what the images are.
+    synthetic
+        Whether the images were drawn by a program; said on screen and in the report.
+    image_shape
+        (y, x) or (y, x, channel).
+    class_names
+        Names of the classes; empty where nothing is labelled.
+    partitions
+        In row order; partitions of one split stand together.
+    extra_arrays
+        Further arrays with one value a row: name → (dtype, attributes).
+    named_rows
+        Whether ``source_name`` holds strings rather than row numbers.
+    """
+
+    kind: str
+    name: str
+    location: str
+    description: str
+    synthetic: bool = False
+    image_shape: tuple[int, ...]
+    class_names: tuple[str, ...]
+    partitions: tuple[Partition, ...]
+    extra_arrays: dict[str, tuple[Any, dict[str, Any]]] = {}
+    named_rows: bool = False
+
+    @abstractmethod
+    def read(self, partition: int, start: int, stop: int, batch_rows: int) -> Iterator[Rows]:
+        """Yield rows ``start`` to ``stop`` of a partition in order, at most ``batch_rows`` at a time."""
+
+    @abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """What decides the content: options, and names, sizes and times of files. JSON values."""
+
+    def read_bytes(self) -> int:
+        """Memory that :meth:`read` needs beyond the batch that it yields."""
+        return 0
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+        return sum(partition.rows for partition in self.partitions)
+
+    @property
+    def splits(self) -> dict[str, int]:
+        """Rows of each split, in order of first appearance."""
+        counts: dict[str, int] = {}
+        for partition in self.partitions:
+            counts[partition.split] = counts.get(partition.split, 0) + partition.rows
+        return counts
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digest of :meth:`identity`; two runs that read the same source share a collection by it."""
+        identity = {"kind": self.kind, "name": self.name, **self.identity()}
+        return hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+    def provenance(self) -> dict[str, Any]:
+        """What manifests and reports say of the source."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "path": self.location,
+            "description": self.description,
+            "synthetic": self.synthetic,
+            "fingerprint": self.fingerprint,
+        }
+
+
+def file_identity(paths: list[Path]) -> list[list[Any]]:
+    """Name, size and modification time (ns) of files: cheap to get, changed by any write."""
+    return [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in paths]
+
+
+def take_options(kind: str, options: dict[str, Any], **known: tuple[type, Any]) -> dict[str, Any]:
+    """Check source options against their types and defaults.
+
+    Parameters
+    ----------
+    known
+        Name → (type, default).
+
+    Raises
+    ------
+    UsageError
+        An unknown option or a value of the wrong type.
+    """
+    unknown = [key for key in options if key not in known]
+    if unknown:
+        raise UsageError(f'the source {kind} has no option "{unknown[0]}"', nearest(unknown[0], known))
+    taken = {key: default for key, (_, default) in known.items()}
+    for key, value in options.items():
+        wanted = known[key][0]
+        try:
+            if isinstance(value, bool) or (wanted is int and float(value) != int(float(value))):
+                raise ValueError
+            taken[key] = wanted(value)
+        except (TypeError, ValueError, OverflowError):
+            raise UsageError(f"source option {key}={value!r} is no {wanted.__name__}") from None
+    return taken

@@ -1,0 +1,176 @@
+"""A collection that is complete: opened, described and read."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fmnist_dask.collection.block import Block
+from fmnist_dask.collection.files import read_json
+from fmnist_dask.collection.layout import FORMAT_VERSION, INGEST, MANIFEST
+from fmnist_dask.errors import CollectionError, UsageError, nearest
+from fmnist_dask.typing import AnyArray
+
+if TYPE_CHECKING:
+    import xarray
+    import zarr
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Images stored as a chunked Zarr group, as its manifest commits them.
+
+    Small and picklable: it is sent to the workers, where :meth:`block` reads rows.
+
+    Attributes
+    ----------
+    path
+        Directory of the Zarr group.
+    n
+        Committed samples; arrays may be longer while an append is under way.
+    image_shape
+        (y, x) or (y, x, channel).
+    chunk_rows
+        Samples in one chunk.
+    class_names
+        Names of the classes 0, 1, …; empty where nothing is labelled.
+    splits
+        Samples of each split, in the order of the split codes.
+    fingerprint
+        Changes with any pixel, label or split; does not depend on chunking.
+    """
+
+    path: str
+    n: int
+    image_shape: tuple[int, ...]
+    chunk_rows: int
+    class_names: tuple[str, ...]
+    splits: dict[str, int]
+    fingerprint: str
+    generation: int = 1
+    n_quarantined: int = 0
+    source: dict[str, Any] = field(default_factory=dict)
+    extra_arrays: tuple[str, ...] = ()
+
+    @classmethod
+    def open(cls, path: str | Path) -> Collection:
+        """Open a committed collection.
+
+        Raises
+        ------
+        CollectionError
+            Nothing there, no collection, an incomplete one, or one of a newer format.
+        """
+        place = Path(path)
+        manifest = read_json(place / MANIFEST) if place.is_dir() else None
+        if manifest is None or "image_shape" not in manifest:
+            raise _not_a_collection(place)
+        if manifest["format_version"] > FORMAT_VERSION:
+            raise CollectionError(
+                f"{place} has format version {manifest['format_version']}; this release reads up to {FORMAT_VERSION}",
+                "upgrade fmnist-dask",
+            )
+        return cls(
+            path=str(place.resolve()),
+            n=manifest["n"],
+            image_shape=tuple(manifest["image_shape"]),
+            chunk_rows=manifest["chunk_rows"],
+            class_names=tuple(manifest["class_names"]),
+            splits=manifest["splits"],
+            fingerprint=manifest["fingerprint"],
+            generation=manifest["generation"],
+            n_quarantined=manifest["n_quarantined"],
+            source=manifest["source"],
+            extra_arrays=tuple(manifest["extra_arrays"]),
+        )
+
+    @property
+    def image_bytes(self) -> int:
+        """Bytes of one image."""
+        return math.prod(self.image_shape)
+
+    @property
+    def n_chunks(self) -> int:
+        """Chunks that hold the committed samples."""
+        return -(-self.n // self.chunk_rows)
+
+    @property
+    def name(self) -> str:
+        """Short name of the source."""
+        return str(self.source.get("name", Path(self.path).stem))
+
+    def block(self, start: int, stop: int) -> Block:
+        """Rows ``start`` to ``stop``; arrays are read when asked for."""
+        return Block(np.arange(start, stop, dtype=np.int64), lambda name: self.read(name, start, stop))
+
+    def read(self, name: str, start: int, stop: int) -> AnyArray:
+        """One named array for rows ``start`` to ``stop``."""
+        group = _open_group(self.path, self.fingerprint)
+        values: AnyArray = np.asarray(group[name][start : min(stop, self.n)])
+        return values
+
+    def split_code(self, split: str) -> int | None:
+        """Code of a split; ``None`` for all rows.
+
+        A collection with a single split has nothing to tell apart, so that ``train`` means all of it.
+        """
+        if split == "all" or (len(self.splits) == 1 and split == "train"):
+            return None
+        if split not in self.splits:
+            raise UsageError(f'the collection {self.name} has no split "{split}"', nearest(split, [*self.splits, "all"]))
+        return list(self.splits).index(split)
+
+    def rows_in(self, split: str) -> int:
+        """Samples in a split."""
+        return self.n if self.split_code(split) is None else self.splits[split]
+
+    def stored_bytes(self) -> int:
+        """Bytes on disk of all files of the store."""
+        return sum(file.stat().st_size for file in Path(self.path).rglob("*") if file.is_file())
+
+    def to_xarray(self) -> xarray.Dataset:
+        """The collection as a lazy :class:`xarray.Dataset`, backed by Dask arrays of the chunks on disk."""
+        import xarray
+
+        dataset = xarray.open_zarr(self.path)
+        return dataset.isel(sample=slice(0, self.n))
+
+    def _repr_html_(self) -> str:
+        from fmnist_dask.collection.html import collection_html
+
+        return collection_html(self)
+
+
+@functools.lru_cache(maxsize=8)
+def _open_group(path: str, fingerprint: str) -> zarr.Group:
+    # The fingerprint is part of the key, so that a store made anew at the same place is opened anew.
+    import zarr
+
+    configure_zarr()
+    return zarr.open_group(path, mode="r", use_consolidated=False)
+
+
+def configure_zarr() -> None:
+    """Keep zarr to one decoding thread a process: the workers are the parallelism."""
+    import zarr
+
+    zarr.config.set({"async.concurrency": 2, "threading.max_workers": 1})
+
+
+def _not_a_collection(place: Path) -> CollectionError:
+    if not place.exists():
+        return CollectionError(f"no collection at {place}: nothing is there", "make one with: fmnist-dask ingest SOURCE STORE")
+    if (place / INGEST).exists():
+        return CollectionError(
+            f"the collection {place} is incomplete: its ingest has not ended ({MANIFEST} is missing)",
+            "run the same ingest or run command again; it goes on where it stopped",
+        )
+    return CollectionError(
+        f"{place} is no collection of fmnist-dask: it has no {MANIFEST} with an image shape",
+        f"turn it into one with: fmnist-dask ingest {place} STORE",
+    )

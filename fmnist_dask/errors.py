@@ -1,0 +1,84 @@
+"""The error tree. Every error that a user can cause derives from :class:`FmnistDaskError`.
+
+A message gives the value that was found, the limit or the expectation that it broke, and the remedy::
+
+    FmnistDaskError
+    ├── UsageError            the command, workflow or parameter is wrong      (exit code 2)
+    │   └── WorkflowError     a workflow file, with file and line
+    ├── SourceError           raw input cannot be read as images               (exit code 1)
+    ├── CollectionError       a Zarr collection is missing, incomplete, broken (exit code 1)
+    ├── MemoryLimitError      a pass does not fit the workers                  (exit code 1)
+    ├── ClusterError          a cluster cannot be started or reached           (exit code 1)
+    └── RunError              a run directory is taken, broken or missing      (exit code 1)
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class FmnistDaskError(Exception):
+    """Base of all errors that name a cause and a remedy.
+
+    Parameters
+    ----------
+    message
+        What is wrong, with the value found and the limit or expectation.
+    remedy
+        What to do about it; shown on a line of its own.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, remedy: str | None = None) -> None:
+        super().__init__(message, remedy)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return self.message if self.remedy is None else f"{self.message}\n  remedy: {self.remedy}"
+
+
+class UsageError(FmnistDaskError):
+    """The command line, a parameter or an argument is wrong."""
+
+    exit_code = 2
+
+
+class WorkflowError(UsageError):
+    """A workflow file is not valid; the message names file and line."""
+
+
+class SourceError(FmnistDaskError):
+    """Raw input is missing or cannot be read as images."""
+
+
+class CollectionError(FmnistDaskError):
+    """A collection is missing, incomplete or not in the expected format."""
+
+
+class MemoryLimitError(FmnistDaskError):
+    """A pass would not fit the memory of the workers."""
+
+
+class ClusterError(FmnistDaskError):
+    """A Dask cluster cannot be started, reached or used."""
+
+
+class RunError(FmnistDaskError):
+    """A run directory is missing, in use by another process, or cannot be written."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Words for an error's remedy: the nearest valid name, then all of them.
+
+    Examples
+    --------
+    >>> nearest("kmean", ["kmeans", "pca"])
+    'did you mean "kmeans"? Valid: kmeans, pca'
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, n=1)
+    listing = f"Valid: {', '.join(names) or '(none)'}"
+    return f'did you mean "{close[0]}"? {listing}' if close else listing

@@ -1,0 +1,125 @@
+"""Exact per-pixel histograms of one block, and the statistics that follow from them."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from fmnist_dask.typing import AnyArray, FloatArray, IntArray, UInt8Array
+
+LEVELS = 256
+
+
+@numba.njit(nogil=True, cache=True)
+def count_levels(pixels, rows, counts):  # pragma: no cover - compiled
+    """Add each pixel of the given rows to ``counts[pixel, level]``.
+
+    Parameters
+    ----------
+    pixels : uint8 array, shape (n, n_pixels)
+    rows : int64 array, shape (m,)
+        Rows to count.
+    counts : uint32 array, shape (n_pixels, 256)
+        Changed in place.
+    """
+    # Rows of one class are much alike: four at a time, most pixels agree (background, saturated cloth) and cost one
+    # update instead of four. That is 1.5 times as fast as row by row; tiles of pixels were up to twice as slow, since
+    # a counter hit again too soon stalls the store buffer.
+    one, four = np.uint32(1), np.uint32(4)
+    whole = rows.shape[0] // 4 * 4
+    for at in range(0, whole, 4):
+        first, second, third, fourth = rows[at], rows[at + 1], rows[at + 2], rows[at + 3]
+        for pixel in range(pixels.shape[1]):
+            a, b = pixels[first, pixel], pixels[second, pixel]
+            c, d = pixels[third, pixel], pixels[fourth, pixel]
+            if ((a ^ b) | (c ^ d) | (a ^ c)) == 0:
+                counts[pixel, a] += four
+            else:
+                counts[pixel, a] += one
+                counts[pixel, b] += one
+                counts[pixel, c] += one
+                counts[pixel, d] += one
+    for at in range(whole, rows.shape[0]):
+        for pixel in range(pixels.shape[1]):
+            counts[pixel, pixels[rows[at], pixel]] += one
+
+
+def order_statistics(counts: AnyArray, ranks: IntArray) -> IntArray:
+    """Values at given ranks of the sorted sample that a histogram describes.
+
+    Parameters
+    ----------
+    counts : integer array, shape (..., 256)
+    ranks : int64 array, shape (r,)
+        Zero-based ranks, each below the number of values.
+
+    Returns
+    -------
+    int64 array, shape (r, ...)
+    """
+    cumulative = np.cumsum(counts, axis=-1, dtype=np.int64)
+    return np.stack([(cumulative <= rank).sum(axis=-1) for rank in ranks]).astype(np.int64)
+
+
+def quantiles(counts: AnyArray, probabilities: FloatArray) -> FloatArray:
+    """Quantiles by linear interpolation, equal to :func:`numpy.quantile` on the values themselves.
+
+    Parameters
+    ----------
+    counts : integer array, shape (..., 256)
+        Histograms; all of them count the same number of values.
+    probabilities : float array, shape (q,)
+
+    Returns
+    -------
+    float64 array, shape (q, ...)
+        NaN where nothing was counted.
+    """
+    size = int(counts.reshape(-1, LEVELS)[0].sum()) if counts.size else 0
+    shape = (len(probabilities), *counts.shape[:-1])
+    if size == 0:
+        return np.full(shape, np.nan)
+    virtual = np.asarray(probabilities, dtype=np.float64) * (size - 1)
+    lower = np.floor(virtual).astype(np.int64)
+    weight = (virtual - lower).reshape(-1, *(1 for _ in shape[1:]))
+    below = order_statistics(counts, lower).astype(np.float64)
+    above = order_statistics(counts, np.minimum(lower + 1, size - 1)).astype(np.float64)
+    # The two-sided form is NumPy's own; the results agree bit for bit.
+    step = above - below
+    return np.where(weight < 0.5, below + step * weight, above - step * (1 - weight))
+
+
+def moments(counts: AnyArray) -> tuple[FloatArray, FloatArray]:
+    """Mean and population standard deviation of the values that histograms describe.
+
+    Parameters
+    ----------
+    counts : integer array, shape (..., 256)
+
+    Returns
+    -------
+    mean, std : float64 arrays, shape (...)
+        NaN where nothing was counted. Sums are taken as integers about the integer nearest to the mean, so that
+        nothing cancels and the only roundings are those of the last divisions.
+    """
+    levels = np.arange(LEVELS, dtype=np.int64)
+    counts = counts.astype(np.int64)
+    size = counts.sum(axis=-1)
+    total = (counts * levels).sum(axis=-1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = total / size
+        centre = np.where(size > 0, np.rint(np.nan_to_num(mean)), 0).astype(np.int64)
+        squares = (counts * levels * levels).sum(axis=-1)
+        deviation = total - centre * size
+        squared = squares - 2 * centre * total + centre * centre * size
+        std = np.sqrt(np.maximum(squared / size - (deviation / size) ** 2, 0.0))
+    return mean, np.where(size > 0, std, np.nan)
+
+
+def extremes(counts: AnyArray) -> tuple[UInt8Array, UInt8Array]:
+    """Smallest and largest value that histograms of shape (..., 256) describe, as uint8 (0 where empty)."""
+    present = counts > 0
+    lowest = present.argmax(axis=-1)
+    highest = LEVELS - 1 - present[..., ::-1].argmax(axis=-1)
+    empty = ~present.any(axis=-1)
+    return np.where(empty, 0, lowest).astype(np.uint8), np.where(empty, 0, highest).astype(np.uint8)

@@ -1,0 +1,6 @@
+"""Passes over a collection: what one pass computes (``Reduction``, ``Column``, ``Scan``) and the engines that run it.
+
+``protocol`` says what algorithms ask for, ``worker`` runs one task of a pass, ``sizing`` cuts a pass into tasks and
+states their memory, ``local`` runs passes in this process and ``distributed`` on a Dask cluster. ``reductions/`` is the
+library. Workers import ``protocol``, ``worker`` and ``reductions``: these import NumPy, zarr and the kernels only.
+"""

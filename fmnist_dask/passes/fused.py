@@ -1,0 +1,83 @@
+"""Several algorithms' scans as one pass: equal reductions over the same rows are computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fmnist_dask.passes.protocol import Column, ColumnArray, Readable, Reduction, Scan, names_of
+
+
+@dataclass(frozen=True)
+class FusedScan:
+    """What one pass computes, without repetition.
+
+    Attributes
+    ----------
+    reductions
+        (reduction, split code or None) of each distinct reduction.
+    columns
+        (column, split code or None) of each distinct column.
+    """
+
+    reductions: tuple[tuple[Reduction, int | None], ...]
+    columns: tuple[tuple[Column, int | None], ...]
+
+    def wants(self, start: int, stop: int) -> bool:
+        """Whether anything needs rows ``start`` to ``stop``."""
+        return bool(self.columns) or any(reduction.wants(start, stop) for reduction, _ in self.reductions)
+
+    @property
+    def title(self) -> str:
+        """What is computed, in a few words, for task names."""
+        return names_of([item for item, _ in (*self.reductions, *self.columns)])
+
+    def state_bytes(self, source: Readable) -> int:
+        """Bytes of the states of one task."""
+        return sum(reduction.state_bytes(source) for reduction, _ in self.reductions)
+
+    def scratch_bytes(self, source: Readable, rows: int) -> int:
+        """Temporaries while one block is folded in: reductions take turns, columns too."""
+        items = [*self.reductions, *self.columns]
+        return max((item.task_bytes(source, rows) for item, _ in items), default=0)
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """Which of a pass's results each scan asked for, by position."""
+
+    reductions: dict[str, dict[str, int]]
+    columns: dict[str, dict[str, int]]
+
+    def deliver(self, results: list[Any], columns: list[dict[str, ColumnArray]]) -> dict[str, dict[str, Any]]:
+        """Hand each scan its results under the names it used."""
+        return {
+            scan: {
+                **{name: results[position] for name, position in self.reductions[scan].items()},
+                **{name: columns[position] for name, position in self.columns[scan].items()},
+            }
+            for scan in self.reductions
+        }
+
+
+def fuse(source: Readable, scans: Mapping[str, Scan], split_codes: Mapping[str, int | None]) -> tuple[FusedScan, Wiring]:
+    """Merge scans into one pass.
+
+    Parameters
+    ----------
+    scans
+        Name of the algorithm → its scan.
+    split_codes
+        Split name → code, for all splits that the scans name.
+    """
+    reductions: dict[tuple[Reduction, int | None], int] = {}
+    columns: dict[tuple[Column, int | None], int] = {}
+    wiring = Wiring({}, {})
+    for name, scan in scans.items():
+        code = split_codes[scan.split]
+        wiring.reductions[name] = {
+            key: reductions.setdefault((item, code), len(reductions)) for key, item in scan.reductions.items()
+        }
+        wiring.columns[name] = {key: columns.setdefault((item, code), len(columns)) for key, item in scan.columns.items()}
+    return FusedScan(tuple(reductions), tuple(columns)), wiring

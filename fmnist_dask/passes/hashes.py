@@ -1,0 +1,96 @@
+"""Equal content hashes of a whole collection, one partition of the hash space at a time. Runs on workers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fmnist_dask.kernels.hashing import repeated_hashes
+from fmnist_dask.passes.protocol import ColumnArray, Readable
+from fmnist_dask.typing import AnyArray, IntArray, UInt64Array
+
+
+class HashReader:
+    """Reads content hashes: those that the collection stores, or a column that a pass has written."""
+
+    def __init__(self, source: Readable, column: ColumnArray | None = None) -> None:
+        self.source = source
+        self.column = column
+
+    @property
+    def stored(self) -> bool:
+        """Whether the collection stores its hashes."""
+        try:
+            self.source.read("content_hash", 0, 1)
+        except KeyError:
+            return False
+        return True
+
+    def read(self, start: int, stop: int) -> UInt64Array:
+        """Hashes of rows ``start`` to ``stop``, shape (rows, 2)."""
+        if self.column is not None:
+            return self.column[start:stop]
+        return self.source.read("content_hash", start, stop)
+
+
+def repeated_in_partition(
+    reader: HashReader, part: int, parts: int, split: int | None
+) -> tuple[IntArray, IntArray, AnyArray, AnyArray]:
+    """Rows whose hash occurs more than once, in one of ``parts`` equal slices of the hash space.
+
+    The hash column is read twice: first 8 bytes a row are kept, to find which leading halves repeat at all, then the
+    rows of these few.
+
+    Returns
+    -------
+    rows, groups : int64 arrays, shape (members,)
+    label : int16 array, shape (members,)
+    split : int8 array, shape (members,)
+    """
+    source = reader.source
+    spans = [
+        (start, min(start + source.chunk_rows, source.n)) for start in range(0, source.n, source.chunk_rows)
+    ]
+
+    def inside(start: int, stop: int) -> tuple[UInt64Array, AnyArray]:
+        hashes = reader.read(start, stop)
+        chosen = np.ones(len(hashes), dtype=bool)
+        if parts > 1:
+            chosen = (hashes[:, 0] >> np.uint64(32)) * np.uint64(parts) >> np.uint64(32) == part
+        if split is not None:
+            chosen &= source.read("split", start, stop) == split
+        return hashes, chosen
+
+    halves = np.concatenate([hashes[chosen, 0] for hashes, chosen in (inside(*span) for span in spans)])
+    halves.sort()
+    repeated = np.unique(halves[1:][halves[1:] == halves[:-1]])
+    del halves
+    found: list[tuple[IntArray, UInt64Array]] = []
+    for start, stop in spans if len(repeated) else []:
+        hashes, chosen = inside(start, stop)
+        at = np.minimum(np.searchsorted(repeated, hashes[:, 0]), len(repeated) - 1)
+        index = np.flatnonzero(chosen & (repeated[at] == hashes[:, 0]))
+        found.append((index + start, hashes[index]))
+    if not found:
+        empty = np.zeros(0, dtype=np.int64)
+        return empty, empty, empty.astype(np.int16), empty.astype(np.int8)
+    rows, groups = repeated_hashes(np.concatenate([h for _, h in found]), np.concatenate([r for r, _ in found]))
+    return rows, groups, values_at(source, "label", rows), values_at(source, "split", rows)
+
+
+def values_at(source: Readable, name: str, rows: IntArray) -> AnyArray:
+    """Values of a per-row array at some rows, in their order; each chunk is read once."""
+    values: AnyArray = source.read(name, 0, min(1, source.n))[:0]
+    parts, positions = [values], [np.zeros(0, dtype=np.int64)]
+    chunk_of = rows // source.chunk_rows
+    order = np.argsort(chunk_of, kind="stable")
+    edges = np.flatnonzero(np.r_[True, np.diff(chunk_of[order]) != 0, True]) if len(rows) else np.zeros(1, np.int64)
+    for low, high in zip(edges[:-1], edges[1:], strict=True):
+        members = order[low:high]
+        start = int(chunk_of[members[0]]) * source.chunk_rows
+        chunk = source.read(name, start, min(start + source.chunk_rows, source.n))
+        parts.append(chunk[rows[members] - start])
+        positions.append(members)
+    joined = np.concatenate(parts)
+    result = np.empty_like(joined)
+    result[np.concatenate(positions)] = joined
+    return result

@@ -1,0 +1,82 @@
+"""What a process that runs tasks takes and has taken: idle memory, peak memory, bytes spilled. Runs on workers."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+
+
+class WorkerState(TypedDict):
+    """What a worker process has needed so far."""
+
+    pid: int
+    peak_bytes: int
+    spilled_bytes: int
+
+
+def resident_bytes(peak: bool = False) -> int:
+    """Resident bytes of this process, now or at their highest."""
+    try:
+        field = "VmHWM:" if peak else "VmRSS:"
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith(field):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    if peak:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
+
+
+def reset_peak() -> None:
+    """Begin measuring the peak anew, where the system can (Linux)."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def prepare_worker() -> int:
+    """Import and compile what tasks need, once a process; returns its resident bytes when idle."""
+    from fmnist_dask.collection.store import configure_zarr
+    from fmnist_dask.kernels.histogram import count_levels
+    from fmnist_dask.kernels.properties import image_properties
+    from fmnist_dask.passes import reductions, worker  # noqa: F401 - imported for the tasks to come
+    from fmnist_dask.passes.reductions import census, histogram, images, properties, verify  # noqa: F401
+
+    configure_zarr()
+    image = np.zeros((4, 4, 4), dtype=np.uint8)
+    count_levels(image.reshape(4, -1), np.arange(4), np.zeros((16, 256), dtype=np.uint32))
+    image_properties(image)
+    gc.collect()
+    reset_peak()
+    return resident_bytes()
+
+
+def worker_state(dask_worker: Any = None) -> WorkerState:
+    """Peak memory and spilled bytes; run through ``Client.run``, which passes the worker."""
+    spilled = 0
+    metrics = getattr(getattr(dask_worker, "data", None), "cumulative_metrics", {})
+    for key, value in dict(metrics).items():
+        if key == ("disk-write", "bytes"):
+            spilled = int(value)
+    return {"pid": os.getpid(), "peak_bytes": resident_bytes(peak=True), "spilled_bytes": spilled}
+
+
+def probe_baseline() -> int:
+    """Resident bytes of an idle worker, measured in a process of its own that imports what workers import."""
+    code = (
+        "import distributed, distributed.worker, distributed.nanny, distributed.http.worker\n"
+        "from fmnist_dask.passes.probe import prepare_worker\n"
+        "print(prepare_worker())"
+    )
+    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    return int(outcome.stdout.split()[-1])

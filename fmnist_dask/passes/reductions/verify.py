@@ -1,0 +1,101 @@
+"""Byte-by-byte verification of groups of images that have equal hashes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fmnist_dask.collection.block import Block
+from fmnist_dask.passes.protocol import Readable, Reduction
+from fmnist_dask.typing import AnyArray, IntArray
+
+#: Images compared at a time, to bound the temporaries.
+PANEL = 1024
+#: Open groups: number of the group, members seen, one member's bytes; and groups found to differ.
+Groups = dict[str, AnyArray]
+
+
+class VerifyGroups(Reduction):
+    """Compare all members of each group with each other; the result is the sorted array of groups that are not equal.
+
+    A group's bytes are kept only until its last member has been seen.
+
+    Parameters
+    ----------
+    rows : int64 array, shape (members,)
+        Rows, sorted.
+    groups : int64 array, shape (members,)
+        Number of each row's group, 0 to the number of groups − 1.
+    """
+
+    def __init__(self, rows: IntArray, groups: IntArray) -> None:
+        self.rows = rows
+        self.groups = groups
+        self.sizes = np.bincount(groups)
+
+    def initial(self, source: Readable) -> Groups:
+        """No group is open."""
+        return {
+            "group": np.zeros(0, np.int64),
+            "seen": np.zeros(0, np.int64),
+            "image": np.zeros((0, source.image_bytes), np.uint8),
+            "different": np.zeros(0, np.int64),
+        }
+
+    def chunk(self, state: Groups, block: Block) -> Groups:
+        """Compare the members that stand in this block."""
+        low, high = np.searchsorted(self.rows, [block.rows[0], block.rows[-1] + 1])
+        if low == high:
+            return state
+        index = np.searchsorted(block.rows, self.rows[low:high])
+        index = np.minimum(index, len(block) - 1)
+        present = block.rows[index] == self.rows[low:high]  # a split may have been selected
+        index, groups = index[present], self.groups[low:high][present]
+        pixels = block.image.reshape(len(block), -1)
+        for at in range(0, len(index), PANEL):
+            members = pixels[index[at : at + PANEL]]
+            state = self.combine(state, self._one_each(groups[at : at + PANEL], members))
+        return state
+
+    def _one_each(self, groups: IntArray, members: AnyArray) -> Groups:
+        number, first, inverse, seen = np.unique(groups, return_index=True, return_inverse=True, return_counts=True)
+        differs = (members != members[first][inverse]).any(axis=1)
+        return {
+            "group": number,
+            "seen": seen.astype(np.int64),
+            "image": members[first],
+            "different": np.unique(groups[differs]),
+        }
+
+    def combine(self, left: Groups, right: Groups) -> Groups:
+        """Compare groups that both have open, and close those that are complete."""
+        common, at_left, at_right = np.intersect1d(left["group"], right["group"], return_indices=True)
+        differs = (left["image"][at_left] != right["image"][at_right]).any(axis=1)
+        seen_left = left["seen"].copy()
+        seen_left[at_left] += right["seen"][at_right]
+        new = np.ones(len(right["group"]), dtype=bool)
+        new[at_right] = False
+        group = np.concatenate([left["group"], right["group"][new]])
+        seen = np.concatenate([seen_left, right["seen"][new]])
+        is_open = seen < self.sizes[group]
+        left_open, right_open = is_open[: len(left["group"])], is_open[len(left["group"]) :]
+        image = np.concatenate([left["image"][left_open], right["image"][new][right_open]])
+        order = np.argsort(group[is_open])
+        different = np.unique(np.concatenate([left["different"], right["different"], common[differs]]))
+        return {"group": group[is_open][order], "seen": seen[is_open][order], "image": image[order], "different": different}
+
+    def aggregate(self, state: Groups, source: Readable) -> IntArray:
+        """Groups whose members are not all equal."""
+        return state["different"]
+
+    def state_bytes(self, source: Readable) -> int:
+        """One image a group."""
+        return len(self.sizes) * (source.image_bytes + 24)
+
+    def task_bytes(self, source: Readable, rows: int) -> int:
+        """A panel and its comparison; the merged state beside the two it is made of."""
+        return 3 * PANEL * source.image_bytes + 2 * self.state_bytes(source)
+
+    def wants(self, start: int, stop: int) -> bool:
+        """Whether a member lies there."""
+        low, high = np.searchsorted(self.rows, [start, stop])
+        return bool(high > low)

@@ -1,0 +1,158 @@
+"""How a pass is cut into tasks, and how much memory a task takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fmnist_dask.errors import MemoryLimitError
+from fmnist_dask.passes.fused import FusedScan
+from fmnist_dask.passes.protocol import Readable
+
+#: A task reads at least this many times the bytes of its states, so that merging them stays a small part.
+INPUT_PER_STATE = 16
+#: Seconds that Dask's scheduler spends on a task (measured), and how many times that a task should last at least.
+TASK_OVERHEAD = 0.0017
+OVERHEAD_FACTOR = 10
+#: Bytes of pixels that one thread works through in a second, at least (measured: 250 to 450 MB/s).
+THREAD_RATE = 300e6
+#: Each thread should get this many tasks where there are chunks enough, so that threads end together.
+TASKS_PER_THREAD = 2
+#: Merged states that a combine task may hold at once.
+COMBINE_BYTES = 48 * 2**20
+MAX_FAN_IN = 8
+
+
+@dataclass(frozen=True)
+class Workers:
+    """What the workers of a cluster offer.
+
+    Attributes
+    ----------
+    count
+        Worker processes.
+    threads
+        Threads of each worker.
+    memory_limit
+        Bytes of each worker; ``None`` where it is not limited.
+    usable
+        Share of the limit that may be used before Dask begins to spill.
+    baseline
+        Resident bytes of an idle worker that has imported what tasks need.
+    """
+
+    count: int
+    threads: int
+    memory_limit: int | None
+    usable: float
+    baseline: int
+
+    @property
+    def total_threads(self) -> int:
+        """Threads of all workers."""
+        return self.count * self.threads
+
+
+@dataclass(frozen=True)
+class PassPlan:
+    """The tasks of one pass and their memory.
+
+    Attributes
+    ----------
+    tasks
+        Chunk indices of each task, in row order.
+    fan_in
+        States that one combine task merges.
+    task_bytes
+        Upper bound of one task: two blocks (one is read while the other is worked on), states, temporaries.
+    combine_bytes
+        Upper bound of one combine task.
+    worker_bytes
+        Predicted peak resident bytes of a worker.
+    bytes_read
+        Pixels read.
+    """
+
+    tasks: tuple[tuple[int, ...], ...]
+    fan_in: int
+    state_bytes: int
+    task_bytes: int
+    combine_bytes: int
+    worker_bytes: int
+    bytes_read: int
+
+    @property
+    def chunks(self) -> int:
+        """Chunks read."""
+        return sum(len(task) for task in self.tasks)
+
+
+def plan_pass(source: Readable, fused: FusedScan, workers: Workers) -> PassPlan:
+    """Cut a pass into tasks of consecutive chunks.
+
+    Raises
+    ------
+    MemoryLimitError
+        A task would not fit a worker; the message says what would.
+    """
+    chunks = [
+        chunk
+        for chunk in range(-(-source.n // source.chunk_rows))
+        if fused.wants(chunk * source.chunk_rows, min((chunk + 1) * source.chunk_rows, source.n))
+    ]
+    rows = min(source.chunk_rows, source.n)
+    chunk_bytes = rows * source.image_bytes
+    state = fused.state_bytes(source)
+    tasks = _group(chunks, chunk_bytes, state, workers.total_threads)
+    fan_in = max(2, min(MAX_FAN_IN, COMBINE_BYTES // max(state, 1)))
+    blocks = 2 if any(len(task) > 1 for task in tasks) else 1
+    # Decoding holds the compressed chunk beside the decoded one.
+    task_bytes = int((blocks + 0.6) * chunk_bytes) + state + fused.scratch_bytes(source, rows)
+    combine_bytes = (min(fan_in, len(tasks)) + 1) * state
+    # States of finished tasks wait on the worker until they are merged.
+    waiting = state * min(-(-len(tasks) // workers.count), fan_in) if len(tasks) > 1 else 0
+    worker_bytes = workers.baseline + max(task_bytes * workers.threads + waiting, combine_bytes + waiting)
+    plan = PassPlan(tasks, fan_in, state, task_bytes, combine_bytes, worker_bytes, _bytes_of(source, chunks))
+    check_memory(plan.worker_bytes, workers, f"a pass ({fused.title})", _remedy(plan, source, workers))
+    return plan
+
+
+def _group(chunks: list[int], chunk_bytes: int, state: int, threads: int) -> tuple[tuple[int, ...], ...]:
+    if not chunks:
+        return ()
+    least_bytes = max(INPUT_PER_STATE * state, int(OVERHEAD_FACTOR * TASK_OVERHEAD * threads * THREAD_RATE))
+    wanted = len(chunks) * chunk_bytes // least_bytes
+    count = min(len(chunks), max(wanted, TASKS_PER_THREAD * threads))
+    edges = [len(chunks) * part // count for part in range(count + 1)]
+    return tuple(tuple(chunks[low:high]) for low, high in zip(edges[:-1], edges[1:], strict=True))
+
+
+def _bytes_of(source: Readable, chunks: list[int]) -> int:
+    rows = sum(min((chunk + 1) * source.chunk_rows, source.n) - chunk * source.chunk_rows for chunk in chunks)
+    return rows * source.image_bytes
+
+
+def check_memory(needed: int, workers: Workers, what: str, remedy: str) -> None:
+    """Refuse what would make workers spill.
+
+    Raises
+    ------
+    MemoryLimitError
+        ``needed`` is more than the usable part of a worker's memory limit.
+    """
+    if workers.memory_limit is None or needed <= workers.usable * workers.memory_limit:
+        return
+    raise MemoryLimitError(
+        f"{what} needs {needed / 2**20:,.0f} MiB a worker ({workers.baseline / 2**20:,.0f} MiB of it the idle process); "
+        f"workers have {workers.memory_limit / 2**20:,.0f} MiB, of which Dask uses {workers.usable:.0%} before it spills",
+        remedy,
+    )
+
+
+def _remedy(plan: PassPlan, source: Readable, workers: Workers) -> str:
+    enough = plan.worker_bytes / workers.usable
+    words = [f"give workers a memory_limit of at least {enough / 2**20:,.0f} MiB in the cluster file"]
+    if workers.threads > 1:
+        words.append("or use threads_per_worker: 1")
+    if source.chunk_rows > 256 and plan.task_bytes > 2 * plan.state_bytes:
+        words.append("or ingest with smaller chunks (--source-option chunk_mib=4)")
+    return ", ".join(words)

@@ -1,0 +1,121 @@
+"""One task of a pass: a run of chunks, read one by one, folded into states. Runs on workers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from fmnist_dask.collection.block import Block
+from fmnist_dask.passes.fused import FusedScan
+from fmnist_dask.passes.protocol import Readable, State
+
+#: (chunks done, rows done) of one chunk; called after each.
+ChunkDone = Callable[[int, int], None]
+Writers = Sequence[dict[str, Any]]
+
+
+def run_chunks(
+    source: Readable, fused: FusedScan, chunks: Sequence[int], writers: Writers, done: ChunkDone | None = None
+) -> list[State]:
+    """Read chunks one after the other, and fold each into the states of all reductions.
+
+    Parameters
+    ----------
+    chunks
+        Indices of the chunks, ascending.
+    writers
+        For each column of the pass: variable → array that takes the rows' values by slice.
+
+    Returns
+    -------
+    list
+        The state of each reduction.
+    """
+    states = [reduction.initial(source) for reduction, _ in fused.reductions]
+    for block in _blocks(source, chunks):
+        start, stop = int(block.rows[0]), int(block.rows[-1]) + 1
+        selected = block
+        for position, (reduction, split) in enumerate(fused.reductions):
+            selected = block.select(split)
+            if len(selected) and reduction.wants(start, stop):
+                states[position] = reduction.chunk(states[position], selected)
+        for (column, split), targets in zip(fused.columns, writers, strict=True):
+            _write_column(block, block.select(split), column.compute, targets)
+        if done is not None:
+            done(1, len(block))
+        # A block is large: without this, the last one would live until the next has been read.
+        del block, selected
+    return states
+
+
+def _write_column(block: Block, selected: Block, compute: Callable[[Block], Any], targets: dict[str, Any]) -> None:
+    start, stop = int(block.rows[0]), int(block.rows[-1]) + 1
+    values = compute(selected) if len(selected) else {}
+    for name, target in targets.items():
+        if len(selected) == len(block):
+            target[start:stop] = values[name]
+        elif len(selected):
+            rows = target[start:stop]
+            rows[selected.rows - start] = values[name]
+            target[start:stop] = rows
+
+
+def _blocks(source: Readable, chunks: Sequence[int]) -> Iterator[Block]:
+    """Blocks of these chunks; while one is worked on, a thread reads the next."""
+    if not chunks:
+        return
+    upcoming: Block | None = _load(source, chunks[0])
+    for position in range(len(chunks)):
+        if upcoming is None:
+            return
+        block, upcoming = upcoming, None
+        waiting: list[Any] = []
+        thread = None
+        if position + 1 < len(chunks):
+            thread = threading.Thread(target=_load_into, args=(waiting, source, chunks[position + 1]), daemon=True)
+            thread.start()
+        yield block
+        del block
+        if thread is not None:
+            thread.join()
+            outcome = waiting.pop()
+            if isinstance(outcome, BaseException):
+                raise outcome
+            upcoming = outcome
+
+
+def _load(source: Readable, chunk: int) -> Block:
+    start = chunk * source.chunk_rows
+    block = source.block(start, min(start + source.chunk_rows, source.n))
+    block.image  # noqa: B018 - reads the pixels now
+    return block
+
+
+def _load_into(waiting: list[Any], source: Readable, chunk: int) -> None:
+    try:
+        waiting.append(_load(source, chunk))
+    except BaseException as error:  # handed to the thread that waits
+        waiting.append(error)
+
+
+def combine_states(fused: FusedScan, parts: Sequence[list[State]]) -> list[State]:
+    """Merge the states of several tasks, given in row order. The parts are left as they are."""
+    merged = [owned(state) for state in parts[0]]
+    for part in parts[1:]:
+        for position, (reduction, _) in enumerate(fused.reductions):
+            merged[position] = reduction.combine(merged[position], part[position])
+    return merged
+
+
+def owned(state: State) -> State:
+    """A copy of a state's arrays: those of another task must not change (it may be merged again after a fault)."""
+    if isinstance(state, np.ndarray):
+        return state.copy()
+    if isinstance(state, dict):
+        return {key: owned(value) for key, value in state.items()}
+    if isinstance(state, (list, tuple)):
+        return type(state)(owned(value) for value in state)
+    return state

@@ -1,0 +1,37 @@
+"""What a run tells while it works. The command line prints it; a notebook may do otherwise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fmnist_dask.collection.sources.base import Source
+    from fmnist_dask.collection.store import Collection
+    from fmnist_dask.passes.protocol import PassProgress
+    from fmnist_dask.workflow.rundir import RunDirectory
+
+
+class Observer:
+    """Hears what happens in a run; this one keeps quiet."""
+
+    def connected(self, dashboard: str, cluster: dict[str, Any]) -> None:
+        """A cluster is there."""
+
+    def ingesting(self, source: Source, store: Path) -> None:
+        """Raw images are about to be turned into a collection."""
+
+    def collection(self, collection: Collection) -> None:
+        """The collection is there."""
+
+    def progress(self, names: list[str], progress: PassProgress) -> None:
+        """A pass that these steps share, or tasks of one of them, went on."""
+
+    def step_done(self, name: str, record: dict[str, Any]) -> None:
+        """A step's result is published."""
+
+    def step_failed(self, name: str, error: Exception) -> None:
+        """A step failed; others go on."""
+
+    def ended(self, run: RunDirectory) -> None:
+        """The run has ended and its report is written."""

@@ -1,0 +1,195 @@
+"""Steps by name: those in ``steps/``, and those of other packages (entry points ``fmnist_dask.steps``)."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.metadata
+import inspect
+import pkgutil
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pydantic
+
+from fmnist_dask.errors import UsageError, nearest
+from fmnist_dask.passes.protocol import ColumnArray, Readable
+
+if TYPE_CHECKING:
+    import xarray
+
+    from fmnist_dask.report.page import Contribution
+
+ENTRY_POINTS = "fmnist_dask.steps"
+
+
+@dataclass(frozen=True)
+class StepInput:
+    """What a step works on.
+
+    Attributes
+    ----------
+    source
+        The collection.
+    split
+        Name of the split (``all`` for every image) and its code (``None`` for every image).
+    seed
+        The workflow's seed.
+    """
+
+    source: Readable
+    split: str
+    split_code: int | None
+    seed: int
+
+    @property
+    def n(self) -> int:
+        """Images of the split."""
+        if self.split_code is None:
+            return self.source.n
+        return list(self.source.splits.values())[self.split_code]
+
+
+@dataclass
+class StepResult:
+    """What a step returns.
+
+    Attributes
+    ----------
+    dataset
+        The result, as ``results.zarr/<step>`` will hold it.
+    metrics
+        Numbers for manifest and summary; JSON values.
+    exact
+        True, false, or a map by metric.
+    n_used, n_total
+        Images that the result rests on, and images there were.
+    columns
+        Per-sample variables that a pass has written; they join the dataset without a copy.
+    tables
+        Name → columns of ``tables/<name>.parquet``, in order. ``sample`` is required; ``source_name``, ``split`` and
+        ``label`` are put in after it.
+    """
+
+    dataset: xarray.Dataset
+    metrics: dict[str, Any] = field(default_factory=dict)
+    exact: bool | dict[str, bool] = True
+    n_used: int | None = None
+    n_total: int | None = None
+    columns: Mapping[str, ColumnArray] = field(default_factory=dict)
+    tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ReportContext:
+    """What a figure builder may know beside its step's dataset."""
+
+    name: str
+    uses: str
+    split: str
+    metrics: Mapping[str, Any]
+    n_used: int
+    n_total: int
+    class_names: Sequence[str]
+
+
+FigureBuilder = Callable[["xarray.Dataset", ReportContext], "Contribution"]
+StepFunction = Callable[..., "Generator[Any, Any, StepResult | xarray.Dataset] | StepResult | xarray.Dataset"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A registered step.
+
+    Attributes
+    ----------
+    name
+        What ``uses`` says.
+    function
+        ``function(data: StepInput, *, parameters…)``; a generator of scans, or a plain function.
+    version
+        Part of the fingerprint: results of another version are not reused.
+    parameters
+        Schema made of the function's keyword-only parameters.
+    figures
+        ``module:function`` that builds the step's part of the report; imported when a report is made.
+    libraries
+        Packages whose version decides the result; part of the fingerprint.
+    """
+
+    name: str
+    function: StepFunction
+    version: int
+    parameters: type[pydantic.BaseModel]
+    figures: str | None
+    libraries: tuple[str, ...]
+
+    def contribution(self, dataset: xarray.Dataset, context: ReportContext) -> Contribution | None:
+        """The step's part of the report; ``None`` for a step that draws nothing."""
+        if self.figures is None:
+            return None
+        module, _, function = self.figures.partition(":")
+        builder: FigureBuilder = getattr(importlib.import_module(module), function)
+        return builder(dataset, context)
+
+    @property
+    def summary(self) -> str:
+        """First line of the function's docstring."""
+        return (inspect.getdoc(self.function) or "").split("\n")[0]
+
+
+_REGISTERED: dict[str, Step] = {}
+
+
+def step(
+    name: str,
+    *,
+    version: int = 1,
+    figures: str | None = None,
+    libraries: tuple[str, ...] = ("numpy",),
+) -> Callable[[StepFunction], StepFunction]:
+    """Register a step. Its keyword-only parameters, with types and defaults, are what ``with`` may say."""
+
+    def register(function: StepFunction) -> StepFunction:
+        _REGISTERED[name] = Step(name, function, version, _schema(name, function), figures, libraries)
+        return function
+
+    return register
+
+
+def _schema(name: str, function: StepFunction) -> type[pydantic.BaseModel]:
+    signature = inspect.signature(function, eval_str=True)
+    fields: dict[str, Any] = {}
+    for parameter in signature.parameters.values():
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+            default = ... if parameter.default is inspect.Parameter.empty else parameter.default
+            fields[parameter.name] = (parameter.annotation, default)
+    return pydantic.create_model(f"{name} parameters", __config__=pydantic.ConfigDict(extra="forbid"), **fields)
+
+
+@functools.cache
+def all_steps() -> dict[str, Step]:
+    """Every step that can be used, by name."""
+    from fmnist_dask.workflow import steps
+
+    for module in pkgutil.iter_modules(steps.__path__):
+        if not module.name.startswith("_"):
+            importlib.import_module(f"{steps.__name__}.{module.name}")
+    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        entry.load()
+    return dict(sorted(_REGISTERED.items()))
+
+
+def find_step(name: str) -> Step:
+    """The step of a name.
+
+    Raises
+    ------
+    UsageError
+        There is none.
+    """
+    steps = all_steps()
+    if name not in steps:
+        raise UsageError(f'unknown step "{name}"', nearest(name, steps))
+    return steps[name]

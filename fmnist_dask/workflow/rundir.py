@@ -1,0 +1,95 @@
+"""A run's directory: manifest, events, and where results, tables and the report lie."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from fmnist_dask.collection.files import make_directory, read_json, write_json
+from fmnist_dask.errors import RunError
+
+FORMAT_VERSION = 1
+#: What a directory must hold to be called a run.
+MANIFEST = "manifest.json"
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class RunDirectory:
+    """Paths and small files of one run.
+
+    Parameters
+    ----------
+    path
+        The directory; its name is the run's id.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.manifest: dict[str, Any] = read_json(path / MANIFEST) or {}
+
+    @classmethod
+    def existing(cls, path: str | Path) -> RunDirectory:
+        """A run that is there: a path, or an id below ``runs/``.
+
+        Raises
+        ------
+        RunError
+            There is none.
+        """
+        for candidate in (Path(path), Path("runs") / path):
+            if (candidate / MANIFEST).is_file():
+                return cls(candidate.resolve())
+        raise RunError(f"no run at {path}: it has no {MANIFEST}", "give the path of a run directory, or an id below runs/")
+
+    @property
+    def results(self) -> Path:
+        """The DataTree, one group a step."""
+        return self.path / "results.zarr"
+
+    @property
+    def tables(self) -> Path:
+        """Parquet tables."""
+        return self.path / "tables"
+
+    @property
+    def pending(self) -> Path:
+        """Results that are being written; nothing here is ever taken for a result."""
+        return self.path / ".pending"
+
+    @property
+    def report(self) -> Path:
+        """The page."""
+        return self.path / "report.html"
+
+    def create(self) -> None:
+        """Make the directory and what stands in it from the start."""
+        for directory in (self.path, self.tables, self.pending):
+            make_directory(directory)
+
+    def save(self) -> None:
+        """Write the manifest."""
+        write_json(self.path / MANIFEST, self.manifest)
+
+    def event(self, event: str, step: str | None = None, **fields: Any) -> None:
+        """Append a line to ``events.jsonl``."""
+        line = {"time": now(), "run": self.path.name, "step": step, "event": event, **fields}
+        with open(self.path / "events.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+    def link_latest(self) -> None:
+        """Point ``latest`` beside the run at it, where links can be made."""
+        link = self.path.parent / "latest"
+        pending = self.path.parent / f".latest-{time.time_ns()}"
+        try:
+            if link.is_symlink() or not link.exists():
+                pending.symlink_to(self.path.name)
+                pending.replace(link)
+        except OSError:  # a file system without links; the run has its path
+            pending.unlink(missing_ok=True)
