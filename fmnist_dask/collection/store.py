@@ -159,7 +159,7 @@ def configure_zarr() -> None:
     """Keep zarr to one decoding thread a process: the workers are the parallelism."""
     import zarr
 
-    zarr.config.set({"async.concurrency": 2, "threading.max_workers": 1})
+    zarr.config.set({"async.concurrency": 2, "threading.max_workers": 1, "array.write_empty_chunks": True})
 
 
 def _not_a_collection(place: Path) -> CollectionError:

@@ -35,8 +35,8 @@ from fmnist_dask.errors import CollectionError, RunError
 from fmnist_dask.kernels.hashing import content_hashes, panel_digests
 from fmnist_dask.typing import AnyArray
 
-#: Rows asked of a source at a time: small enough that decoders' temporaries stay small.
-BATCH_ROWS = 512
+#: Pixels asked of a source at a time: few enough that a decoder's temporaries stay small, many enough to amortize it.
+BATCH_BYTES = 3 * 2**20
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,12 @@ class IngestPlan:
         """Memory of one task: a chunk, its compressed form and zarr's copy of it, and the source's temporaries."""
         image_bytes = math.prod(self.source.image_shape)
         chunk = min(self.chunk_rows, self.source.n) * image_bytes
-        return int(2.3 * chunk) + 2 * BATCH_ROWS * image_bytes + self.source.read_bytes()
+        return int(2.7 * chunk) + 2 * batch_rows(self.source) * image_bytes + self.source.read_bytes()
+
+
+def batch_rows(source: Source) -> int:
+    """Rows asked of a source at a time."""
+    return max(1, BATCH_BYTES // math.prod(source.image_shape))
 
 
 def plan_ingest(source: Source, path: str | Path, chunk_rows: int | None = None) -> IngestPlan:
@@ -187,6 +192,7 @@ def write_part(plan: IngestPlan, part: Part) -> dict[str, Any]:
             for name, values in columns.items():
                 arrays[name][chunk_start:chunk_stop] = values
             digests += panel_digests(chunk_start, columns["content_hash"], columns["label"], columns["split"])
+            del columns, values  # or this chunk would live on while the next one is gathered
         for _ in batches:  # reads a stream to its end, where its checksum is compared
             raise CollectionError(f"{plan.source.name} yielded more rows than it announced ({n:,})")
         _write_part_file(plan, part, digests)
@@ -209,7 +215,7 @@ def _source_rows(source: Source, start: int, stop: int) -> Iterator[tuple[int, R
     for index, partition in enumerate(source.partitions):
         low, high = max(start - first, 0), min(stop - first, partition.rows)
         if low < high:
-            for rows in source.read(index, low, high, BATCH_ROWS):
+            for rows in source.read(index, low, high, batch_rows(source)):
                 yield codes[partition.split], rows
         first += partition.rows
 

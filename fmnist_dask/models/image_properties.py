@@ -15,7 +15,7 @@ from fmnist_dask.passes.reductions.properties import BINS, RANGES, ImageProperti
 from fmnist_dask.typing import AnyArray, FloatArray, IntArray
 
 #: Rows that one task looks through for images to list.
-FLAG_ROWS = 1_000_000
+FLAG_ROWS = 250_000
 #: Why an image is listed, in the order of the bits of its flags.
 REASONS = ("blank", "constant", "very dark", "very bright", "low contrast", "outlier")
 
@@ -121,7 +121,7 @@ def image_properties(
     parts = yield Tasks(
         "list suspicious images",
         tuple(Call(flag_rows, (source, columns, *span, thresholds, centre), span[1] - span[0]) for span in spans),
-        task_bytes=80 * min(source.n, FLAG_ROWS),
+        task_bytes=130 * min(source.n, FLAG_ROWS),
         unit="images",
     )
     listed = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}

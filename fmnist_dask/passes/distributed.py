@@ -13,6 +13,7 @@ from fmnist_dask.errors import ClusterError, FmnistDaskError
 from fmnist_dask.passes.columns import ColumnOnDisk, create_columns
 from fmnist_dask.passes.fused import FusedScan, fuse
 from fmnist_dask.passes.local import split_code
+from fmnist_dask.passes.probe import release_memory
 from fmnist_dask.passes.protocol import PassProgress, PassStatistics, ProgressCallback, Readable, Scan, State, Tasks
 from fmnist_dask.passes.sizing import PassPlan, Workers, check_memory, plan_pass
 from fmnist_dask.passes.worker import combine_states, run_chunks
@@ -63,6 +64,8 @@ class DistributedEngine:
         ]
         with _Meter(self.client, f"pass {number}", "images", plan, source, progress) as meter:
             states = self._run(source, fused, plan, columns, f"{number}-{fused.title}", meter)
+        # States that were merged are freed by now, outside of any task.
+        self.client.run(release_memory)
         self.statistics.passes += bool(plan.tasks)
         self.statistics.tasks += len(plan.tasks)
         self.statistics.chunks_read += plan.chunks
@@ -85,7 +88,7 @@ class DistributedEngine:
             return [reduction.initial(source) for reduction, _ in fused.reductions]
         token = uuid.uuid4().hex[:8]
         # The parameters are the result of a task of their own: sent to a worker once, made again if it dies.
-        specification = pickle.dumps((source, fused, columns))
+        specification = pickle.dumps((source, fused, columns, plan.prefetch))
         shared = self.client.submit(pickle.loads, specification, key=f"parameters-{title}-{token}")
         futures = self.client.map(
             _run_task,
@@ -127,7 +130,7 @@ class DistributedEngine:
         token, started = uuid.uuid4().hex[:8], time.perf_counter()
         name = tasks.name.replace(" ", "_")
         futures = [
-            self.client.submit(call.function, *call.arguments, key=f"{name}-{token}-{number}", pure=False, retries=2)
+            self.client.submit(_call, call.function, *call.arguments, key=f"{name}-{token}-{number}", pure=False, retries=2)
             for number, call in enumerate(tasks.calls)
         ]
         weights = {future.key: call.weight for future, call in zip(futures, tasks.calls, strict=True)}
@@ -148,8 +151,16 @@ class DistributedEngine:
 
 
 def _run_task(chunks: Sequence[int], number: int, specification: Any, topic: str) -> list[State]:
-    source, fused, columns = specification
-    return run_chunks(source, fused, chunks, columns, _reporter(topic, number, len(chunks)))
+    source, fused, columns, prefetch = specification
+    states = run_chunks(source, fused, chunks, columns, _reporter(topic, number, len(chunks)), prefetch)
+    release_memory()
+    return states
+
+
+def _call(function: Callable[..., Any], *arguments: Any) -> Any:
+    outcome = function(*arguments)
+    release_memory()
+    return outcome
 
 
 def _combine_task(parts: Sequence[list[State]], specification: Any) -> list[State]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import os
 import resource
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -44,19 +46,35 @@ def reset_peak() -> None:
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def prepare_worker() -> int:
-    """Import and compile what tasks need, once a process; returns its resident bytes when idle."""
+def release_memory() -> None:
+    """Hand freed memory back to the system, where its allocator keeps it (glibc)."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def prepare_worker(lean: bool = True) -> int:
+    """Import and compile what tasks need, once a process; returns its resident bytes when idle.
+
+    Parameters
+    ----------
+    lean
+        Keep numba's linear algebra out of the process: right for workers that are ours alone.
+    """
     from fmnist_dask.collection.store import configure_zarr
-    from fmnist_dask.kernels.histogram import count_levels
-    from fmnist_dask.kernels.properties import image_properties
-    from fmnist_dask.passes import reductions, worker  # noqa: F401 - imported for the tasks to come
-    from fmnist_dask.passes.reductions import census, histogram, images, properties, verify  # noqa: F401
+    from fmnist_dask.kernels.lean import without_scipy_linalg
 
     configure_zarr()
     image = np.zeros((4, 4, 4), dtype=np.uint8)
-    count_levels(image.reshape(4, -1), np.arange(4), np.zeros((16, 256), dtype=np.uint32))
-    image_properties(image)
+    with without_scipy_linalg() if lean else contextlib.nullcontext():
+        from fmnist_dask.kernels.histogram import count_levels
+        from fmnist_dask.kernels.properties import image_properties
+        from fmnist_dask.passes import worker  # noqa: F401 - imported for the tasks to come
+        from fmnist_dask.passes.reductions import census, histogram, images, properties, verify  # noqa: F401
+
+        count_levels(image.reshape(4, -1), np.arange(4), np.zeros((16, 256), dtype=np.uint32))
+        image_properties(image)
     gc.collect()
+    release_memory()
     reset_peak()
     return resident_bytes()
 
@@ -71,12 +89,19 @@ def worker_state(dask_worker: Any = None) -> WorkerState:
     return {"pid": os.getpid(), "peak_bytes": resident_bytes(peak=True), "spilled_bytes": spilled}
 
 
-def probe_baseline() -> int:
+def probe_baseline(environment: Mapping[str, str] | None = None) -> int:
     """Resident bytes of an idle worker, measured in a process of its own that imports what workers import."""
     code = (
         "import distributed, distributed.worker, distributed.nanny, distributed.http.worker\n"
         "from fmnist_dask.passes.probe import prepare_worker\n"
         "print(prepare_worker())"
     )
-    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    outcome = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+        env={**os.environ, **(environment or {})},
+    )
     return int(outcome.stdout.split()[-1])

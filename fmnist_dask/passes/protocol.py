@@ -119,7 +119,7 @@ class Column(ABC):
 
     def task_bytes(self, source: Readable, rows: int) -> int:
         """Upper bound of results and temporaries for a block of ``rows``."""
-        return rows * 64
+        return rows * 256
 
 
 class ColumnArray(Protocol):
@@ -175,12 +175,15 @@ class Tasks:
         Upper bound of the memory of one call.
     unit
         What weights count, for progress ("images", "calls").
+    expected
+        Makes a plausible result, from which a plan sizes what comes next.
     """
 
     name: str
     calls: tuple[Call, ...]
     task_bytes: int = 0
     unit: str = "calls"
+    expected: Callable[[], list[Any]] | None = None
 
 
 Request: TypeAlias = Scan | Tasks

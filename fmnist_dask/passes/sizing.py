@@ -17,6 +17,10 @@ OVERHEAD_FACTOR = 10
 THREAD_RATE = 300e6
 #: Each thread should get this many tasks where there are chunks enough, so that threads end together.
 TASKS_PER_THREAD = 2
+#: Reading ahead takes a second block; it is done where a worker then stays below this share of its limit.
+PREFETCH_SHARE = 0.5
+#: What an idle worker grows by once it works: codecs and event loops started, fragments (measured: 8 to 14 MB).
+WORKING_BYTES = 12 * 2**20
 #: Merged states that a combine task may hold at once.
 COMBINE_BYTES = 48 * 2**20
 MAX_FAN_IN = 8
@@ -37,7 +41,7 @@ class Workers:
     usable
         Share of the limit that may be used before Dask begins to spill.
     baseline
-        Resident bytes of an idle worker that has imported what tasks need.
+        Resident bytes of a worker that holds nothing: what it has imported, and what it grows by once it works.
     """
 
     count: int
@@ -63,13 +67,15 @@ class PassPlan:
     fan_in
         States that one combine task merges.
     task_bytes
-        Upper bound of one task: two blocks (one is read while the other is worked on), states, temporaries.
+        Upper bound of one task: a block (two where one is read ahead), states, temporaries.
     combine_bytes
         Upper bound of one combine task.
     worker_bytes
         Predicted peak resident bytes of a worker.
     bytes_read
         Pixels read.
+    prefetch
+        Whether tasks read the next chunk while one is worked on.
     """
 
     tasks: tuple[tuple[int, ...], ...]
@@ -79,6 +85,7 @@ class PassPlan:
     combine_bytes: int
     worker_bytes: int
     bytes_read: int
+    prefetch: bool = False
 
     @property
     def chunks(self) -> int:
@@ -104,14 +111,23 @@ def plan_pass(source: Readable, fused: FusedScan, workers: Workers) -> PassPlan:
     state = fused.state_bytes(source)
     tasks = _group(chunks, chunk_bytes, state, workers.total_threads)
     fan_in = max(2, min(MAX_FAN_IN, COMBINE_BYTES // max(state, 1)))
-    blocks = 2 if any(len(task) > 1 for task in tasks) else 1
-    # Decoding holds the compressed chunk beside the decoded one.
-    task_bytes = int((blocks + 0.6) * chunk_bytes) + state + fused.scratch_bytes(source, rows)
+    scratch = fused.scratch_bytes(source, rows)
     combine_bytes = (min(fan_in, len(tasks)) + 1) * state
     # States of finished tasks wait on the worker until they are merged.
     waiting = state * min(-(-len(tasks) // workers.count), fan_in) if len(tasks) > 1 else 0
-    worker_bytes = workers.baseline + max(task_bytes * workers.threads + waiting, combine_bytes + waiting)
-    plan = PassPlan(tasks, fan_in, state, task_bytes, combine_bytes, worker_bytes, _bytes_of(source, chunks))
+
+    def worker_peak(task_bytes: int) -> int:
+        return workers.baseline + max(task_bytes * workers.threads + waiting, combine_bytes + waiting)
+
+    # Decoding holds the compressed chunk beside the decoded one; the next block is read ahead where there is room.
+    task_bytes = int(1.6 * chunk_bytes) + state + scratch
+    ahead = any(len(task) > 1 for task in tasks) and (
+        workers.memory_limit is None or worker_peak(task_bytes + chunk_bytes) <= PREFETCH_SHARE * workers.memory_limit
+    )
+    task_bytes += chunk_bytes if ahead else 0
+    plan = PassPlan(
+        tasks, fan_in, state, task_bytes, combine_bytes, worker_peak(task_bytes), _bytes_of(source, chunks), ahead
+    )
     check_memory(plan.worker_bytes, workers, f"a pass ({fused.title})", _remedy(plan, source, workers))
     return plan
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,12 @@ Writers = Sequence[dict[str, Any]]
 
 
 def run_chunks(
-    source: Readable, fused: FusedScan, chunks: Sequence[int], writers: Writers, done: ChunkDone | None = None
+    source: Readable,
+    fused: FusedScan,
+    chunks: Sequence[int],
+    writers: Writers,
+    done: ChunkDone | None = None,
+    prefetch: bool = False,
 ) -> list[State]:
     """Read chunks one after the other, and fold each into the states of all reductions.
 
@@ -28,6 +33,8 @@ def run_chunks(
         Indices of the chunks, ascending.
     writers
         For each column of the pass: variable → array that takes the rows' values by slice.
+    prefetch
+        Read the next chunk in a thread while one is worked on.
 
     Returns
     -------
@@ -35,7 +42,7 @@ def run_chunks(
         The state of each reduction.
     """
     states = [reduction.initial(source) for reduction, _ in fused.reductions]
-    for block in _blocks(source, chunks):
+    for block in _blocks(source, chunks, prefetch):
         start, stop = int(block.rows[0]), int(block.rows[-1]) + 1
         selected = block
         for position, (reduction, split) in enumerate(fused.reductions):
@@ -63,28 +70,22 @@ def _write_column(block: Block, selected: Block, compute: Callable[[Block], Any]
             target[start:stop] = rows
 
 
-def _blocks(source: Readable, chunks: Sequence[int]) -> Iterator[Block]:
-    """Blocks of these chunks; while one is worked on, a thread reads the next."""
-    if not chunks:
+def _blocks(source: Readable, chunks: Sequence[int], prefetch: bool) -> Iterator[Block]:
+    """Blocks of these chunks."""
+    if not prefetch:
+        for chunk in chunks:
+            yield _load(source, chunk)
         return
-    upcoming: Block | None = _load(source, chunks[0])
-    for position in range(len(chunks)):
-        if upcoming is None:
-            return
-        block, upcoming = upcoming, None
-        waiting: list[Any] = []
-        thread = None
-        if position + 1 < len(chunks):
-            thread = threading.Thread(target=_load_into, args=(waiting, source, chunks[position + 1]), daemon=True)
-            thread.start()
-        yield block
-        del block
-        if thread is not None:
-            thread.join()
-            outcome = waiting.pop()
-            if isinstance(outcome, BaseException):
-                raise outcome
-            upcoming = outcome
+    with ThreadPoolExecutor(1, "prefetch") as reader:
+        upcoming = reader.submit(_load, source, chunks[0])
+        for following in [*chunks[1:], None]:
+            block = upcoming.result()
+            if following is not None:
+                upcoming = reader.submit(_load, source, following)
+            else:
+                del upcoming
+            yield block
+            del block
 
 
 def _load(source: Readable, chunk: int) -> Block:
@@ -92,13 +93,6 @@ def _load(source: Readable, chunk: int) -> Block:
     block = source.block(start, min(start + source.chunk_rows, source.n))
     block.image  # noqa: B018 - reads the pixels now
     return block
-
-
-def _load_into(waiting: list[Any], source: Readable, chunk: int) -> None:
-    try:
-        waiting.append(_load(source, chunk))
-    except BaseException as error:  # handed to the thread that waits
-        waiting.append(error)
 
 
 def combine_states(fused: FusedScan, parts: Sequence[list[State]]) -> list[State]:

@@ -75,7 +75,7 @@ class Runner:
         self.cluster: ClusterConfig = load_cluster(cluster, trust)
         self.observer = observer or Observer()
         self.force = force
-        self.chosen = _closure(workflow, only)
+        self.chosen = closure(workflow, only)
         self.source = open_source(workflow.source)
         self.store = Path(self.source.path) if isinstance(self.source, Collection) else self._store_path(store)
         self.run = RunDirectory(self._out_path(out))
@@ -285,7 +285,7 @@ class Runner:
         data = StepInput(collection, spec.split, collection.split_code(spec.split), self.workflow.seed)
         parameters = step.parameters.model_validate(spec.parameters)
         arguments = {field: getattr(parameters, field) for field in step.parameters.model_fields}
-        return _as_algorithm(step.function, data, arguments)
+        return as_algorithm(step.function, data, arguments)
 
     def _progress(self, names: list[str], progress: PassProgress) -> None:
         self.observer.progress(names, progress)
@@ -383,7 +383,8 @@ def _ordered(workflow: Workflow) -> list[str]:
     return order
 
 
-def _closure(workflow: Workflow, only: Iterable[str]) -> list[str]:
+def closure(workflow: Workflow, only: Iterable[str]) -> list[str]:
+    """Steps to run: those named and what they need, in the workflow's order; all if none is named."""
     wanted, chosen = list(only) or list(workflow.steps), set[str]()
     while wanted:
         name = wanted.pop()
@@ -395,7 +396,7 @@ def _closure(workflow: Workflow, only: Iterable[str]) -> list[str]:
     return [name for name in workflow.steps if name in chosen]
 
 
-def _as_algorithm(function: Any, data: StepInput, arguments: dict[str, Any]) -> Algorithm[Any]:
+def as_algorithm(function: Any, data: StepInput, arguments: dict[str, Any]) -> Algorithm[Any]:
     """A step's call as a generator, whether it is one or a plain function."""
 
     def plain() -> Generator[Any, Any, Any]:

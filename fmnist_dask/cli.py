@@ -1,0 +1,243 @@
+"""The command line. Thin: each command parses, calls the Python interface, and prints; imports are made inside."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from fmnist_dask import __version__
+from fmnist_dask.errors import FmnistDaskError, UsageError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Main(click.Group):
+    """Turns errors into messages and exit codes."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except FmnistDaskError as error:
+            if ctx.params.get("debug"):
+                raise
+            _say_error(error.message, error.remedy)
+            ctx.exit(error.exit_code)
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("interrupted; the same command goes on from here", err=True)
+            ctx.exit(130)
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            if ctx.params.get("debug"):
+                raise
+            _say_error(f"{type(error).__name__}: {error}", "run it again with fmnist-dask --debug … for the traceback")
+            ctx.exit(1)
+
+
+def _say_error(message: str, remedy: str | None) -> None:
+    click.secho("error: ", fg="red", bold=True, err=True, nl=False)
+    click.echo(message, err=True)
+    if remedy:
+        click.secho("remedy: ", fg="yellow", bold=True, err=True, nl=False)
+        click.echo(remedy, err=True)
+
+
+def _options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+    def apply(function: F) -> F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return apply
+
+
+_source_option = click.option(
+    "--source-option", "source_options", multiple=True, metavar="K=V", help="Option of the source, e.g. n=1000000."
+)
+_cluster_options = _options(
+    click.option("--cluster", metavar="C", help="Cluster file, shipped name, or address of a scheduler. [default: local]"),
+    click.option("--trust", is_flag=True, help="Allow the cluster file to name any class."),
+)
+_workflow_options = _options(
+    click.argument("workflow"),
+    click.option("--source", metavar="S", help="Name or path; takes the place of the workflow's source."),
+    _source_option,
+    click.option("--store", type=click.Path(), metavar="STORE", help="Where the collection goes. [default: collections/…]"),
+    click.option("--out", type=click.Path(), metavar="DIR", help="Where the run goes. [default: runs/…]"),
+    _cluster_options,
+    click.option("--set", "settings", multiple=True, metavar="STEP.PARAM=VALUE", help="Change a step's parameter."),
+    click.option("--only", metavar="A,B", help="Run these steps and what they need."),
+    click.option("--force", is_flag=True, help="Forget published results."),
+    click.option("--json", "as_json", is_flag=True, help="Print the manifest on stdout; messages go to stderr."),
+)
+
+
+@click.group(cls=_Main, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="fmnist-dask")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def main(debug: bool) -> None:
+    """See what is in a collection of images that is bigger than memory.
+
+    \b
+    fmnist-dask run explore                       synthetic garments, no download
+    fmnist-dask run explore --source ~/photos     a folder of images
+    fmnist-dask workflows                         what else can be run
+    """
+
+
+@main.command()
+@_workflow_options
+def run(workflow: str, dry_run: bool = False, **options: Any) -> None:
+    """Run WORKFLOW (a file or a shipped name) and leave a report.
+
+    The same command finds the same run and goes on where it stopped.
+    """
+    if dry_run:
+        _plan(workflow, options)
+        return
+    import json
+
+    from fmnist_dask.terminal import Terminal
+    from fmnist_dask.workflow.runner import Runner
+
+    loaded = _load(workflow, options)
+    with Terminal(to_stderr=options["as_json"]) as terminal:
+        runner = Runner(loaded, observer=terminal, **_runner_options(options))
+        try:
+            runner.execute()
+        finally:
+            if options["as_json"]:
+                click.echo(json.dumps(runner.run.manifest, indent=2, ensure_ascii=False))
+
+
+run.params.append(click.Option(["--dry-run"], is_flag=True, help="Plan only, like the command plan."))
+
+
+@main.command()
+@_workflow_options
+def plan(workflow: str, **options: Any) -> None:
+    """Say what a run would do: passes, tasks, bytes, memory. Nothing is run or written."""
+    _plan(workflow, options)
+
+
+def _plan(workflow: str, options: dict[str, Any]) -> None:
+    import json
+
+    from fmnist_dask.terminal import print_plan
+    from fmnist_dask.workflow.plan import plan_workflow
+
+    planned = plan_workflow(
+        _load(workflow, options),
+        cluster=options["cluster"],
+        trust=options["trust"],
+        store=options["store"],
+        only=_names(options["only"]),
+    )
+    if options["as_json"]:
+        click.echo(json.dumps(planned, indent=2))
+    else:
+        print_plan(planned)
+
+
+def _load(workflow: str, options: dict[str, Any]) -> Any:
+    from fmnist_dask.workflow.load import find_workflow, load_workflow
+
+    return load_workflow(
+        find_workflow(workflow),
+        source=options["source"],
+        source_options=_pairs(options["source_options"]),
+        settings=options["settings"],
+    )
+
+
+def _runner_options(options: dict[str, Any]) -> dict[str, Any]:
+    taken = {key: options[key] for key in ("cluster", "store", "out", "force", "trust")}
+    return {**taken, "only": _names(options["only"])}
+
+
+def _names(text: str | None) -> list[str]:
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+def _pairs(items: tuple[str, ...]) -> dict[str, str]:
+    pairs = {}
+    for item in items:
+        key, equals, value = item.partition("=")
+        if not (key and equals):
+            raise UsageError(f'--source-option "{item}" is not of the form name=value')
+        pairs[key] = value
+    return pairs
+
+
+@main.command()
+@click.argument("source")
+@click.argument("store", required=False, type=click.Path())
+@_source_option
+@_cluster_options
+def ingest(source: str, store: str | None, source_options: tuple[str, ...], cluster: str | None, trust: bool) -> None:
+    """Turn SOURCE (a name or a path) into a collection at STORE. [default: collections/…]"""
+    import yaml
+
+    from fmnist_dask.terminal import Terminal
+    from fmnist_dask.workflow.ingesting import ingest_source
+
+    options = {key: yaml.safe_load(value) for key, value in _pairs(source_options).items()}
+    with Terminal() as terminal:
+        ingest_source(source, store, options, cluster, trust, terminal)
+
+
+@main.command()
+@click.argument("store", type=click.Path())
+def info(store: str) -> None:
+    """Describe the collection at STORE."""
+    from fmnist_dask.collection.store import Collection
+    from fmnist_dask.terminal import print_collection
+
+    print_collection(Collection.open(store))
+
+
+@main.command()
+@click.argument("run_", metavar="RUN")
+@click.option("--open", "open_", is_flag=True, help="Open it in a browser.")
+def report(run_: str, open_: bool) -> None:
+    """Build the report of RUN (an id or a path) again, from its results."""
+    from fmnist_dask.workflow.rundir import RunDirectory
+    from fmnist_dask.workflow.runner import write_report
+
+    path = write_report(RunDirectory.existing(run_))
+    click.echo(path)
+    if open_:
+        click.launch(str(path))
+
+
+@main.command()
+@click.option("--copy", type=click.Path(), metavar="DIR", help="Copy the shipped files there, to change them.")
+def workflows(copy: str | None) -> None:
+    """List the shipped workflows and the steps that workflows can use."""
+    from fmnist_dask.terminal import print_workflows
+    from fmnist_dask.workflow.registry import all_steps
+
+    from fmnist_dask.shipped import shipped_directory
+
+    files = sorted(shipped_directory("workflows").glob("*.yaml"))
+    if copy is None:
+        print_workflows(files, all_steps())
+        return
+    target = Path(copy)
+    taken = [target / file.name for file in files if (target / file.name).exists()]
+    if taken:
+        raise UsageError(f"{taken[0]} exists already", "choose another directory, or move the file away")
+    target.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        (target / file.name).write_text(file.read_text(encoding="utf-8"), encoding="utf-8")
+        click.echo(target / file.name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Figures: pure functions from small arrays to Bokeh models."""

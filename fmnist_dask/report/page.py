@@ -1,0 +1,306 @@
+"""What a page holds, and how it becomes one HTML file that needs nothing else: no network, no other files."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from importlib import resources
+from typing import ClassVar, Literal
+
+import jinja2
+from bokeh.document import Document
+from bokeh.embed import components
+from bokeh.models.ui import UIElement
+from bokeh.resources import Resources
+from markupsafe import Markup
+
+Tone = Literal["neutral", "good", "warn"]
+
+#: Places of sections on the page: steps that build later sections take numbers between or above these.
+ORDER_CLASSES, ORDER_SIZES, ORDER_SAMPLE = 100, 110, 120
+ORDER_PIXELS, ORDER_SPLITS, ORDER_VALUES, ORDER_TABLE = 200, 210, 220, 230
+ORDER_PROPERTIES, ORDER_LISTED, ORDER_DUPLICATES = 300, 310, 320
+ORDER_DEFAULT, ORDER_PROVENANCE = 500, 900
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A small picture.
+
+    Attributes
+    ----------
+    uri
+        ``data:`` address.
+    alt
+        What it shows, in words.
+    caption
+        Lines below it.
+    """
+
+    uri: str
+    alt: str
+    caption: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Card:
+    """A headline number.
+
+    Attributes
+    ----------
+    value, label, note
+        The number, what it counts, and one sentence.
+    tone
+        ``good`` for what was looked for and not found, ``warn`` for what should be looked at.
+    pictures
+        A few of the images that the number counts.
+    link
+        Anchor of the section that says more.
+    """
+
+    value: str
+    label: str
+    tone: Tone = "neutral"
+    note: str = ""
+    pictures: tuple[Picture, ...] = ()
+    link: str = ""
+    order: int = ORDER_DEFAULT
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph."""
+
+    kind: ClassVar[str] = "text"
+    text: str
+    tone: Tone = "neutral"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A Bokeh model with a title above and a note below it."""
+
+    kind: ClassVar[str] = "figure"
+    model: UIElement
+    title: str = ""
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Figures side by side, as many in a row as there is room for.
+
+    Attributes
+    ----------
+    min_width
+        Least width of a figure, in CSS pixels; narrower pages get fewer columns.
+    """
+
+    kind: ClassVar[str] = "grid"
+    figures: tuple[Figure, ...]
+    min_width: int = 320
+    heading: str = ""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Pictures that belong together: one, or the members of a pair."""
+
+    pictures: tuple[Picture, ...]
+    badge: str = ""
+    tone: Tone = "neutral"
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Tiles side by side; those after the first ``visible`` unfold on a click."""
+
+    kind: ClassVar[str] = "gallery"
+    tiles: tuple[Tile, ...]
+    heading: str = ""
+    note: str = ""
+    visible: int = 24
+
+
+@dataclass(frozen=True)
+class Mosaic:
+    """A row of pictures for each name."""
+
+    kind: ClassVar[str] = "mosaic"
+    rows: tuple[tuple[str, tuple[Picture, ...]], ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Text cells; columns but the first ``text_columns`` hold numbers and stand to the right."""
+
+    kind: ClassVar[str] = "table"
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    text_columns: int = 1
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Names and values."""
+
+    kind: ClassVar[str] = "facts"
+    pairs: tuple[tuple[str, str], ...]
+    heading: str = ""
+
+
+Block = Text | Figure | Grid | Gallery | Mosaic | Table | Facts
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page.
+
+    Attributes
+    ----------
+    anchor
+        Its address on the page: lower-case letters, digits, hyphens.
+    lead
+        One sentence: what was found, or what to look for.
+    basis
+        What it rests on; see :func:`fmnist_dask.report.words.basis`.
+    order
+        Sections stand in this order.
+    short
+        Title for the table of contents.
+    """
+
+    title: str
+    anchor: str
+    blocks: tuple[Block, ...]
+    lead: str = ""
+    basis: str = ""
+    order: int = ORDER_DEFAULT
+    short: str = ""
+
+    @property
+    def short_title(self) -> str:
+        """What the table of contents calls it."""
+        return self.short or self.title
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """What one step adds to a page.
+
+    Attributes
+    ----------
+    hero
+        Pictures for the band below the title; the first contribution that has some gives them.
+    """
+
+    cards: tuple[Card, ...] = ()
+    sections: tuple[Section, ...] = ()
+    hero: tuple[Picture, ...] = ()
+
+
+@dataclass(frozen=True)
+class Banner:
+    """A message across the page: a run that failed, a result that cannot be shown."""
+
+    title: str
+    text: str = ""
+    tone: Tone = "warn"
+
+
+@dataclass(frozen=True)
+class Page:
+    """A whole report."""
+
+    title: str
+    source: str = ""
+    badges: tuple[str, ...] = ()
+    banners: tuple[Banner, ...] = ()
+    hero: tuple[Picture, ...] = ()
+    cards: tuple[Card, ...] = ()
+    sections: tuple[Section, ...] = ()
+    footer: str = ""
+
+
+def assemble(page: Page, contributions: dict[str, Contribution]) -> Page:
+    """Put the parts of named steps into a page, in order; anchors that two steps share get the step's name."""
+    cards, sections, hero = list(page.cards), list(page.sections), page.hero
+    taken = {section.anchor for section in sections}
+    for name, part in contributions.items():
+        renamed = {s.anchor: f"{s.anchor}-{_slug(name)}" for s in part.sections if s.anchor in taken}
+        for section in part.sections:
+            if section.anchor in renamed:
+                title = f"{section.title} ({name})"
+                section = replace(
+                    section, anchor=renamed[section.anchor], title=title, short=f"{section.short_title} ({name})"
+                )
+            sections.append(section)
+        cards += [replace(card, link=renamed.get(card.link, card.link)) for card in part.cards]
+        taken |= {section.anchor for section in sections}
+        hero = hero or part.hero
+    cards = [card if card.link in taken else replace(card, link="") for card in cards]
+    return replace(
+        page,
+        hero=hero,
+        cards=tuple(sorted(cards, key=lambda card: card.order)),
+        sections=tuple(sorted(sections, key=lambda section: section.order)),
+    )
+
+
+def render(page: Page) -> str:
+    """The page as HTML."""
+    figures = list(_figures(page))
+    script, divs = _embed([figure.model for figure in figures])
+    plots = {id(figure): div for figure, div in zip(figures, divs, strict=True)}
+    return _template().render(
+        page=page,
+        resources=_bokeh_script() if figures else Markup(""),
+        script=script,
+        plot=lambda figure: plots[id(figure)],
+    )
+
+
+def _figures(page: Page) -> Iterator[Figure]:
+    for section in page.sections:
+        for block in section.blocks:
+            if isinstance(block, Figure):
+                yield block
+            elif isinstance(block, Grid):
+                yield from block.figures
+
+
+def _embed(models: list[UIElement]) -> tuple[Markup, list[Markup]]:
+    """One script for all models, and a place for each.
+
+    Bokeh escapes what it puts into script and places, so both are HTML already.
+    """
+    if not models:
+        return Markup(""), []
+    document = Document()
+    # Bokeh looks through all models again after each root unless told to wait: 36 figures took 2.7 s, now 0.5 s.
+    with document.models.freeze():
+        for model in models:
+            document.add_root(model)
+    script, divs = components(tuple(models))
+    return Markup(script), [Markup(div) for div in divs]
+
+
+@functools.cache
+def _bokeh_script() -> Markup:
+    # Only the core: no tables, widgets, WebGL or TeX, which would more than double the file.
+    return Markup(Resources(mode="inline", components=["bokeh"]).render())
+
+
+@functools.cache
+def _template() -> jinja2.Template:
+    text = resources.files("fmnist_dask.report").joinpath("template.html").read_text(encoding="utf-8")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(text)
+
+
+def _slug(name: str) -> str:
+    return "".join(letter if letter.isalnum() and letter.isascii() else "-" for letter in name.lower())

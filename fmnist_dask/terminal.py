@@ -1,0 +1,207 @@
+"""What people see in a terminal: progress bars or plain lines, tables, where things are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from fmnist_dask.collection.sources.base import Source
+from fmnist_dask.collection.store import Collection
+from fmnist_dask.passes.protocol import PassProgress
+from fmnist_dask.workflow.observe import Observer
+from fmnist_dask.workflow.rundir import RunDirectory
+
+#: Seconds between two lines of progress where there is no terminal to redraw.
+LINE_INTERVAL = 5.0
+STATUS_STYLES = {"SUCCEEDED": "green", "REUSED": "cyan", "SKIPPED": "dim", "FAILED": "bold red", "STOPPED": "yellow"}
+
+
+class Terminal(Observer):
+    """Prints what happens in a run."""
+
+    def __init__(self, to_stderr: bool = False) -> None:
+        self.console = Console(stderr=to_stderr, highlight=False, soft_wrap=True)
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(compact=True),
+            console=self.console,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._last_line = 0.0
+        self._finished: set[str] = set()
+
+    def __enter__(self) -> Terminal:
+        if self.console.is_terminal:
+            self._bars.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self.console.is_terminal:
+            self._bars.stop()
+
+    def connected(self, dashboard: str, cluster: dict[str, Any]) -> None:
+        """Dashboard first: people open it while the rest begins."""
+        from fmnist_dask.cluster.connect import ssh_tunnel
+
+        limit = cluster["memory_limit"]
+        memory = f", {size(limit)} each" if limit else ""
+        self.console.print(f"dashboard   [link={dashboard}]{dashboard}[/link]")
+        if tunnel := ssh_tunnel(dashboard):
+            self.console.print(f"            from elsewhere: {tunnel}")
+        self.console.print(f"cluster     {cluster['class']}, {cluster['workers']} workers{memory}")
+
+    def ingesting(self, source: Source, store: Path) -> None:
+        """Name what was detected, and where it goes."""
+        shape = " × ".join(map(str, source.image_shape))
+        said = " [yellow](synthetic)[/yellow]" if source.synthetic else ""
+        self.console.print(f"source      {escape(source.name)}{said}: {source.kind}, {source.n:,} images of {shape}")
+        self.console.print(f"            {escape(source.description)}")
+
+    def collection(self, collection: Collection) -> None:
+        """Path and size."""
+        said = " [yellow](synthetic)[/yellow]" if collection.source.get("synthetic") else ""
+        self.console.print(
+            f"collection  {escape(collection.path)}{said}: {collection.n:,} images, {size(collection.stored_bytes())} on disk"
+        )
+
+    def progress(self, names: list[str], progress: PassProgress) -> None:
+        """A bar in a terminal, else a line now and then."""
+        title = f"{progress.name} ({', '.join(names)})" if names != [progress.name] else progress.name
+        rate = f"{progress.rate:,.0f} {progress.unit}/s"
+        if self.console.is_terminal:
+            if title not in self._tasks:
+                self._tasks[title] = self._bars.add_task(escape(title), total=progress.total, rate=rate)
+            self._bars.update(self._tasks[title], completed=progress.done, total=progress.total, rate=rate)
+            return
+        whole = progress.done >= progress.total
+        now = time.monotonic()
+        if (whole and title not in self._finished) or (not whole and now - self._last_line >= LINE_INTERVAL):
+            self._last_line = now
+            self._finished |= {title} if whole else set()
+            eta = "" if whole or progress.eta is None else f", {progress.eta:,.0f} s left"
+            self.console.print(f"{escape(title)}: {progress.done:,} of {progress.total:,} {progress.unit}, {rate}{eta}")
+
+    def step_failed(self, name: str, error: Exception) -> None:
+        """At once, while others go on."""
+        self.console.print(f"[bold red]{escape(name)} failed:[/bold red] {escape(str(error))}")
+
+    def ended(self, run: RunDirectory) -> None:
+        """Summary table, and the report's path as the last line."""
+        if self.console.is_terminal:
+            self._bars.stop()
+        manifest = run.manifest
+        table = Table("step", "status", "images", "seconds", "result", box=None, pad_edge=False, header_style="bold")
+        for name, step in manifest["steps"].items():
+            style = STATUS_STYLES.get(step["status"], "")
+            used = f"{step['n_used']:,}" if step["n_used"] is not None else ""
+            seconds = f"{step['seconds']:.1f}" if step["seconds"] is not None else ""
+            table.add_row(name, f"[{style}]{step['status']}[/]", used, seconds, escape(metric_words(step["metrics"])))
+        self.console.print()
+        self.console.print(table, soft_wrap=False)
+        peak = manifest.get("peak_worker_bytes")
+        memory = f", at most {size(peak)} a worker" if peak and manifest["passes"] else ""
+        self.console.print(f"\n{manifest['status']} in {manifest['seconds']:.1f} s, {passes(manifest['passes'])}{memory}")
+        self.console.print(f"report      {escape(str(run.report))}")
+
+
+def passes(count: int) -> str:
+    """``1 pass over the images``."""
+    return "no pass was needed" if count == 0 else f"{count} pass{'es' if count > 1 else ''} over the images"
+
+
+def metric_words(metrics: Mapping[str, Any]) -> str:
+    """Metrics in one line; maps as ``name: key value / key value``."""
+    words = []
+    for name, value in metrics.items():
+        if isinstance(value, Mapping):
+            text = " / ".join(f"{key} {_number(item)}" for key, item in value.items())
+        else:
+            text = _number(value)
+        words.append(f"{name} {text}")
+    return ", ".join(words)
+
+
+def _number(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,.6g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def size(count: float) -> str:
+    """Bytes in a unit that people read: ``26.6 MB``."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if abs(count) < 1000 or unit == "TB":
+            return f"{count:,.0f} {unit}" if unit == "B" else f"{count:,.1f} {unit}"
+        count /= 1000
+    raise AssertionError
+
+
+def print_collection(collection: Collection) -> None:
+    """Facts of a collection, one a line."""
+    console = Console(highlight=False, soft_wrap=True)
+    synthetic = " (synthetic)" if collection.source.get("synthetic") else ""
+    facts = {
+        "path": collection.path,
+        "source": f"{collection.name}{synthetic}, {collection.source.get('kind')}: {collection.source.get('path')}",
+        "images": f"{collection.n:,} of shape {' × '.join(map(str, collection.image_shape))}, uint8",
+        "splits": ", ".join(f"{name} {count:,}" for name, count in collection.splits.items()),
+        "classes": ", ".join(collection.class_names) or "not labelled",
+        "chunks": f"{collection.n_chunks:,} of {collection.chunk_rows:,} images",
+        "bytes": f"{size(collection.n * collection.image_bytes)} of pixels, {size(collection.stored_bytes())} on disk",
+        "quarantined": f"{collection.n_quarantined:,}",
+        "fingerprint": collection.fingerprint,
+        "generation": str(collection.generation),
+    }
+    for name, value in facts.items():
+        console.print(f"[bold]{name:<12}[/bold]{escape(value)}")
+
+
+def print_workflows(files: Sequence[Path], steps: Mapping[str, Any]) -> None:
+    """Shipped workflows with their first comment, and all steps with their parameters."""
+    console = Console(highlight=False)
+    table = Table("workflow", "what it does", box=None, pad_edge=False, header_style="bold")
+    for file in files:
+        first = file.read_text(encoding="utf-8").split("\n")[0]
+        table.add_row(file.stem, escape(first.lstrip("# ")))
+    console.print(table)
+    console.print()
+    table = Table("step", "what it does", "parameters", box=None, pad_edge=False, header_style="bold")
+    for name, step in steps.items():
+        parameters = ", ".join(f"{key}={field.default!r}" for key, field in step.parameters.model_fields.items())
+        table.add_row(name, escape(step.summary), escape(parameters))
+    console.print(table)
+
+
+def print_plan(plan: Mapping[str, Any]) -> None:
+    """The plan of a run as a table, with the memory that it will need."""
+    console = Console(highlight=False, soft_wrap=True)
+    source, cluster = plan["source"], plan["cluster"]
+    console.print(f"source      {escape(source['name'])}: {source['n']:,} images, {size(source['pixel_bytes'])} of pixels")
+    console.print(f"collection  {escape(source['collection'])} ({'there' if source['ingested'] else 'to be ingested'})")
+    limit = f", {size(cluster['memory_limit'])} each" if cluster["memory_limit"] else ""
+    console.print(f"cluster     {cluster['class']}, {cluster['workers']} workers{limit}")
+    table = Table("work", "steps", "tasks", "chunks", "read", "a task", "a worker", box=None, pad_edge=False, header_style="bold")
+    for row in plan["work"]:
+        table.add_row(
+            row["name"],
+            ", ".join(row["steps"]),
+            f"{row['tasks']:,}",
+            f"{row['chunks']:,}",
+            size(row["bytes_read"]),
+            size(row["task_bytes"]),
+            size(row["worker_bytes"]),
+        )
+    console.print()
+    console.print(table, soft_wrap=False)
+    console.print(f"\npeak memory of a worker: {size(plan['peak_worker_bytes'])}")

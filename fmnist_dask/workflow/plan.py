@@ -1,0 +1,195 @@
+"""What a run would do: each algorithm is asked for its first scan, and the scans are fused and sized, not run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fmnist_dask.cluster.config import ClusterConfig, load_cluster, worker_count
+from fmnist_dask.collection.block import Block
+from fmnist_dask.collection.sources.base import Source
+from fmnist_dask.collection.sources.detect import open_source
+from fmnist_dask.collection.store import Collection
+from fmnist_dask.collection.writer import IngestPlan, plan_ingest
+from fmnist_dask.errors import FmnistDaskError
+from fmnist_dask.passes.fused import fuse
+from fmnist_dask.passes.local import split_code
+from fmnist_dask.passes.probe import probe_baseline
+from fmnist_dask.passes.protocol import Readable, Scan, Tasks
+from fmnist_dask.passes.sizing import WORKING_BYTES, Workers, check_memory, plan_pass
+from fmnist_dask.typing import AnyArray
+from fmnist_dask.workflow.load import prerequisites
+from fmnist_dask.workflow.model import Workflow
+from fmnist_dask.workflow.registry import StepInput, find_step
+from fmnist_dask.workflow.runner import as_algorithm, closure
+from fmnist_dask.workflow.steps.ingest import default_store, existing
+
+
+@dataclass(frozen=True)
+class PlannedCollection:
+    """A collection that an ingest would make: everything but the images."""
+
+    n: int
+    image_shape: tuple[int, ...]
+    chunk_rows: int
+    class_names: tuple[str, ...]
+    splits: dict[str, int]
+
+    @property
+    def image_bytes(self) -> int:
+        """Bytes of one image."""
+        return int(np.prod(self.image_shape))
+
+    def block(self, start: int, stop: int) -> Block:
+        """There are no images yet."""
+        raise FmnistDaskError("a plan reads no images")
+
+    def read(self, name: str, start: int, stop: int) -> AnyArray:
+        """Zeros: algorithms look at dtypes and lengths only before their first scan."""
+        return np.zeros((stop - start, 2) if name == "content_hash" else stop - start, dtype=np.int64)
+
+
+def plan_workflow(
+    workflow: Workflow, *, cluster: Any = None, trust: bool = False, store: str | Path | None = None, only: Iterable[str] = ()
+) -> dict[str, Any]:
+    """Passes, tasks, bytes and memory of a run.
+
+    Returns
+    -------
+    dict
+        ``source``, ``cluster``, ``work`` (one entry for the ingest and each pass), ``peak_worker_bytes``.
+
+    Raises
+    ------
+    MemoryLimitError
+        It would not fit the workers.
+    """
+    config = load_cluster(cluster, trust)
+    source = open_source(workflow.source)
+    workers = planned_workers(config)
+    work: list[dict[str, Any]] = []
+    if isinstance(source, Collection):
+        place, collection = Path(source.path), source
+    else:
+        place = (Path(store).expanduser() if store is not None else default_store(source)).resolve()
+        found = existing(place, source)
+        if found is None:
+            ingest = plan_ingest(source, place)
+            work.append(_ingest_row(ingest, workers))
+            target: Readable = PlannedCollection(
+                source.n, source.image_shape, ingest.chunk_rows, source.class_names, source.splits
+            )
+        else:
+            collection = found
+            target = found
+    if isinstance(source, Collection):
+        target = collection
+    work += _passes(workflow, closure(workflow, only), target, workers)
+    return {
+        "workflow": workflow.name,
+        "source": {
+            "name": source.name,
+            "n": target.n,
+            "pixel_bytes": target.n * target.image_bytes,
+            "collection": str(place),
+            "ingested": not isinstance(target, PlannedCollection),
+        },
+        "cluster": {
+            "class": "existing" if config.running else config.class_name,
+            "workers": workers.count,
+            "threads": workers.total_threads,
+            "memory_limit": workers.memory_limit,
+            "baseline_bytes": workers.baseline,
+        },
+        "work": work,
+        "peak_worker_bytes": max([workers.baseline, *(row["worker_bytes"] for row in work)]),
+    }
+
+
+def planned_workers(config: ClusterConfig) -> Workers:
+    """What the workers of a cluster file would offer; of a running cluster, what they do offer."""
+    import dask
+    from dask.utils import parse_bytes
+
+    if config.running:
+        from fmnist_dask.cluster.connect import connect
+
+        with connect(config) as connection:
+            return connection.workers
+    from fmnist_dask.cluster.connect import ALLOCATOR
+
+    count = worker_count(config)
+    threads = int(config.kwargs.get("threads_per_worker") or 1)
+    limit = config.kwargs.get("memory_limit", "auto")
+    with dask.config.set(config.config):
+        spill = dask.config.get("distributed.worker.memory.spill")
+    if limit == "auto":
+        import os
+
+        from distributed.system import MEMORY_LIMIT
+
+        memory: int | None = int(MEMORY_LIMIT * min(1, threads / (os.cpu_count() or 1)))
+    else:
+        memory = parse_bytes(limit) if limit else None
+    baseline = probe_baseline({name: str(value) for name, value in ALLOCATOR.items()}) + WORKING_BYTES
+    return Workers(count, threads, memory, float(spill) if spill else 0.95, baseline)
+
+
+def _ingest_row(ingest: IngestPlan, workers: Workers) -> dict[str, Any]:
+    worker_bytes = workers.baseline + workers.threads * ingest.task_bytes
+    check_memory(worker_bytes, workers, "the ingest", "give workers more memory in the cluster file")
+    return {
+        "name": "ingest",
+        "steps": ["ingest"],
+        "tasks": len(ingest.parts),
+        "chunks": ingest.parts[-1].stop_chunk,
+        "bytes_read": 0,
+        "task_bytes": ingest.task_bytes,
+        "worker_bytes": worker_bytes,
+    }
+
+
+def _passes(workflow: Workflow, chosen: list[str], target: Readable, workers: Workers) -> list[dict[str, Any]]:
+    """The first pass of all steps that can begin at once; what later ones need is known when they begin."""
+    scans: dict[str, Scan] = {}
+    for name in chosen:
+        spec = workflow.steps[name]
+        if prerequisites(spec, workflow):
+            continue
+        step = find_step(spec.uses)
+        data = StepInput(target, spec.split, split_code(target, spec.split), workflow.seed)
+        parameters = step.parameters.model_validate(spec.parameters)
+        arguments = {field: getattr(parameters, field) for field in step.parameters.model_fields}
+        algorithm = as_algorithm(step.function, data, arguments)
+        try:
+            request = next(algorithm)
+            while isinstance(request, Tasks):
+                request = algorithm.send(request.expected() if request.expected else [])
+            scans[name] = request
+        except StopIteration:
+            continue
+        finally:
+            algorithm.close()
+    if not scans:
+        return []
+    fused, _ = fuse(target, scans, {scan.split: split_code(target, scan.split) for scan in scans.values()})
+    planned = plan_pass(target, fused, workers)
+    return [
+        {
+            "name": "pass 1",
+            "steps": list(scans),
+            "tasks": len(planned.tasks),
+            "chunks": planned.chunks,
+            "bytes_read": planned.bytes_read,
+            "state_bytes": planned.state_bytes,
+            "task_bytes": planned.task_bytes,
+            "worker_bytes": planned.worker_bytes,
+        }
+    ]
+
+
+__all__ = ["PlannedCollection", "Source", "plan_workflow", "planned_workers"]
