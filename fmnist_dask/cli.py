@@ -61,14 +61,18 @@ _source_option = click.option(
     "--source-option", "source_options", multiple=True, metavar="K=V", help="Option of the source, e.g. n=1000000."
 )
 _cluster_options = _options(
-    click.option("--cluster", metavar="C", help="Cluster file, shipped name, or address of a scheduler. [default: local]"),
+    click.option(
+        "--cluster", metavar="C", help="Cluster file, shipped name, or address of a scheduler. [default: local]"
+    ),
     click.option("--trust", is_flag=True, help="Allow the cluster file to name any class."),
 )
 _workflow_options = _options(
     click.argument("workflow"),
     click.option("--source", metavar="S", help="Name or path; takes the place of the workflow's source."),
     _source_option,
-    click.option("--store", type=click.Path(), metavar="STORE", help="Where the collection goes. [default: collections/…]"),
+    click.option(
+        "--store", type=click.Path(), metavar="STORE", help="Where the collection goes. [default: collections/…]"
+    ),
     click.option("--out", type=click.Path(), metavar="DIR", help="Where the run goes. [default: runs/…]"),
     _cluster_options,
     click.option("--set", "settings", multiple=True, metavar="STEP.PARAM=VALUE", help="Change a step's parameter."),
@@ -82,7 +86,7 @@ _workflow_options = _options(
 @click.version_option(__version__, prog_name="fmnist-dask")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def main(debug: bool) -> None:
-    """See what is in a collection of images that is bigger than memory.
+    r"""See what is in a collection of images that is bigger than memory.
 
     \b
     fmnist-dask run explore                       synthetic garments, no download
@@ -181,7 +185,7 @@ def _pairs(items: tuple[str, ...]) -> dict[str, str]:
 @_source_option
 @_cluster_options
 def ingest(source: str, store: str | None, source_options: tuple[str, ...], cluster: str | None, trust: bool) -> None:
-    """Turn SOURCE (a name or a path) into a collection at STORE. [default: collections/…]"""
+    """Turn SOURCE (a name or a path) into a collection at STORE. By default below collections/."""
     import yaml
 
     from fmnist_dask.terminal import Terminal
@@ -220,10 +224,9 @@ def report(run_: str, open_: bool) -> None:
 @click.option("--copy", type=click.Path(), metavar="DIR", help="Copy the shipped files there, to change them.")
 def workflows(copy: str | None) -> None:
     """List the shipped workflows and the steps that workflows can use."""
+    from fmnist_dask.shipped import shipped_directory
     from fmnist_dask.terminal import print_workflows
     from fmnist_dask.workflow.registry import all_steps
-
-    from fmnist_dask.shipped import shipped_directory
 
     files = sorted(shipped_directory("workflows").glob("*.yaml"))
     if copy is None:

@@ -24,11 +24,17 @@ LINE_INTERVAL = 5.0
 STATUS_STYLES = {"SUCCEEDED": "green", "REUSED": "cyan", "SKIPPED": "dim", "FAILED": "bold red", "STOPPED": "yellow"}
 
 
+def make_console(to_stderr: bool = False) -> Console:
+    """A console as wide as the terminal; wide enough for tables where there is none."""
+    console = Console(stderr=to_stderr, highlight=False)
+    return console if console.is_terminal else Console(stderr=to_stderr, highlight=False, width=140)
+
+
 class Terminal(Observer):
     """Prints what happens in a run."""
 
     def __init__(self, to_stderr: bool = False) -> None:
-        self.console = Console(stderr=to_stderr, highlight=False, soft_wrap=True)
+        self.console = make_console(to_stderr)
         self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
@@ -46,7 +52,9 @@ class Terminal(Observer):
             self._bars.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self.console.is_terminal:
             self._bars.stop()
 
@@ -72,7 +80,8 @@ class Terminal(Observer):
         """Path and size."""
         said = " [yellow](synthetic)[/yellow]" if collection.source.get("synthetic") else ""
         self.console.print(
-            f"collection  {escape(collection.path)}{said}: {collection.n:,} images, {size(collection.stored_bytes())} on disk"
+            f"collection  {escape(collection.path)}{said}: {collection.n:,} images, "
+            f"{size(collection.stored_bytes())} on disk"
         )
 
     def progress(self, names: list[str], progress: PassProgress) -> None:
@@ -108,10 +117,12 @@ class Terminal(Observer):
             seconds = f"{step['seconds']:.1f}" if step["seconds"] is not None else ""
             table.add_row(name, f"[{style}]{step['status']}[/]", used, seconds, escape(metric_words(step["metrics"])))
         self.console.print()
-        self.console.print(table, soft_wrap=False)
+        self.console.print(table)
         peak = manifest.get("peak_worker_bytes")
         memory = f", at most {size(peak)} a worker" if peak and manifest["passes"] else ""
-        self.console.print(f"\n{manifest['status']} in {manifest['seconds']:.1f} s, {passes(manifest['passes'])}{memory}")
+        self.console.print(
+            f"\n{manifest['status']} in {manifest['seconds']:.1f} s, {passes(manifest['passes'])}{memory}"
+        )
         self.console.print(f"report      {escape(str(run.report))}")
 
 
@@ -149,7 +160,7 @@ def size(count: float) -> str:
 
 def print_collection(collection: Collection) -> None:
     """Facts of a collection, one a line."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = make_console()
     synthetic = " (synthetic)" if collection.source.get("synthetic") else ""
     facts = {
         "path": collection.path,
@@ -169,7 +180,7 @@ def print_collection(collection: Collection) -> None:
 
 def print_workflows(files: Sequence[Path], steps: Mapping[str, Any]) -> None:
     """Shipped workflows with their first comment, and all steps with their parameters."""
-    console = Console(highlight=False)
+    console = make_console()
     table = Table("workflow", "what it does", box=None, pad_edge=False, header_style="bold")
     for file in files:
         first = file.read_text(encoding="utf-8").split("\n")[0]
@@ -185,13 +196,17 @@ def print_workflows(files: Sequence[Path], steps: Mapping[str, Any]) -> None:
 
 def print_plan(plan: Mapping[str, Any]) -> None:
     """The plan of a run as a table, with the memory that it will need."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = make_console()
     source, cluster = plan["source"], plan["cluster"]
-    console.print(f"source      {escape(source['name'])}: {source['n']:,} images, {size(source['pixel_bytes'])} of pixels")
+    console.print(
+        f"source      {escape(source['name'])}: {source['n']:,} images, {size(source['pixel_bytes'])} of pixels"
+    )
     console.print(f"collection  {escape(source['collection'])} ({'there' if source['ingested'] else 'to be ingested'})")
     limit = f", {size(cluster['memory_limit'])} each" if cluster["memory_limit"] else ""
     console.print(f"cluster     {cluster['class']}, {cluster['workers']} workers{limit}")
-    table = Table("work", "steps", "tasks", "chunks", "read", "a task", "a worker", box=None, pad_edge=False, header_style="bold")
+    table = Table(
+        "work", "steps", "tasks", "chunks", "read", "a task", "a worker", box=None, pad_edge=False, header_style="bold"
+    )
     for row in plan["work"]:
         table.add_row(
             row["name"],
@@ -203,5 +218,5 @@ def print_plan(plan: Mapping[str, Any]) -> None:
             size(row["worker_bytes"]),
         )
     console.print()
-    console.print(table, soft_wrap=False)
+    console.print(table)
     console.print(f"\npeak memory of a worker: {size(plan['peak_worker_bytes'])}")

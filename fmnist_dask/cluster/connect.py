@@ -68,7 +68,9 @@ def connect(config: ClusterConfig) -> Iterator[Connection]:
             client = Client(target, scheduler_file=config.scheduler_file, timeout=CONNECT_TIMEOUT)
         except (OSError, ValueError) as error:
             place = config.address or config.scheduler_file
-            raise ClusterError(f"no scheduler answers at {place}: {error}", "check the address and that it runs") from error
+            raise ClusterError(
+                f"no scheduler answers at {place}: {error}", "check the address and that it runs"
+            ) from error
         stack.enter_context(client)
         yield _describe(client, config)
 
@@ -79,10 +81,14 @@ def _start(config: ClusterConfig) -> Any:
         module = importlib.import_module(config.module)
         cluster_class = getattr(module, config.class_name)
     except ImportError as error:
-        raise ClusterError(f"the cluster file's module {config.module} cannot be imported: {error}", "install it") from error
+        raise ClusterError(
+            f"the cluster file's module {config.module} cannot be imported: {error}", "install it"
+        ) from error
     except AttributeError:
         names = [name for name in dir(module) if name.endswith("Cluster")]
-        raise ClusterError(f"{config.module} has no class {config.class_name}", nearest(config.class_name, names)) from None
+        raise ClusterError(
+            f"{config.module} has no class {config.class_name}", nearest(config.class_name, names)
+        ) from None
     kwargs = dict(config.kwargs)
     count = worker_count(config)
     local = config.class_name == "LocalCluster"
@@ -93,7 +99,9 @@ def _start(config: ClusterConfig) -> Any:
         if not local:
             cluster.scale(count)
     except TypeError as error:
-        raise ClusterError(f"{config.class_name} does not take what the cluster file gives: {error}", "mend its kwargs") from error
+        raise ClusterError(
+            f"{config.class_name} does not take what the cluster file gives: {error}", "mend its kwargs"
+        ) from error
     except (OSError, ValueError, RuntimeError) as error:
         raise ClusterError(f"{config.class_name} could not be started: {error}", "see the message above") from error
     return cluster

@@ -42,7 +42,9 @@ def make_directory(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RunError(f"cannot create the directory {path}: {error.strerror or error}", _write_remedy(error)) from error
+        raise RunError(
+            f"cannot create the directory {path}: {error.strerror or error}", _write_remedy(error)
+        ) from error
     if not os.access(path, os.W_OK | os.X_OK):
         raise RunError(f"cannot write into {path}: permission denied", "choose another place with --out or --store")
     return path

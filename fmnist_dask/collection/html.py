@@ -26,10 +26,14 @@ def collection_html(collection: Collection) -> str:
         "source": str(collection.source.get("description", "")),
         "path": collection.path,
     }
-    rows = "".join(f"<tr><th style='text-align:left'>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in facts.items())
+    rows = "".join(
+        f"<tr><th style='text-align:left'>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in facts.items()
+    )
     picture = ""
     if count:
         image = shrink(np.asarray(collection.read("image", 0, count)))
         source = data_uri(contact_sheet(image, columns=15))
-        picture = f"<img alt='the first {count} images' style='image-rendering:pixelated;min-width:420px' src='{source}'>"
+        picture = (
+            f"<img alt='the first {count} images' style='image-rendering:pixelated;min-width:420px' src='{source}'>"
+        )
     return f"<div><b>fmnist_dask.Collection</b> {escape(collection.name)}<table>{rows}</table>{picture}</div>"

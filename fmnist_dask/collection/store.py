@@ -110,8 +110,8 @@ class Collection:
 
     def read(self, name: str, start: int, stop: int) -> AnyArray:
         """One named array for rows ``start`` to ``stop``."""
-        group = _open_group(self.path, self.fingerprint)
-        values: AnyArray = np.asarray(group[name][start : min(stop, self.n)])
+        array: Any = _open_group(self.path, self.fingerprint)[name]
+        values: AnyArray = np.asarray(array[start : min(stop, self.n)])
         return values
 
     def split_code(self, split: str) -> int | None:
@@ -122,7 +122,9 @@ class Collection:
         if split == "all" or (len(self.splits) == 1 and split == "train"):
             return None
         if split not in self.splits:
-            raise UsageError(f'the collection {self.name} has no split "{split}"', nearest(split, [*self.splits, "all"]))
+            raise UsageError(
+                f'the collection {self.name} has no split "{split}"', nearest(split, [*self.splits, "all"])
+            )
         return list(self.splits).index(split)
 
     def rows_in(self, split: str) -> int:
@@ -137,7 +139,7 @@ class Collection:
         """The collection as a lazy :class:`xarray.Dataset`, backed by Dask arrays of the chunks on disk."""
         import xarray
 
-        dataset = xarray.open_zarr(self.path)
+        dataset: xarray.Dataset = xarray.open_zarr(self.path)
         return dataset.isel(sample=slice(0, self.n))
 
     def _repr_html_(self) -> str:
@@ -164,7 +166,9 @@ def configure_zarr() -> None:
 
 def _not_a_collection(place: Path) -> CollectionError:
     if not place.exists():
-        return CollectionError(f"no collection at {place}: nothing is there", "make one with: fmnist-dask ingest SOURCE STORE")
+        return CollectionError(
+            f"no collection at {place}: nothing is there", "make one with: fmnist-dask ingest SOURCE STORE"
+        )
     if (place / INGEST).exists():
         return CollectionError(
             f"the collection {place} is incomplete: its ingest has not ended ({MANIFEST} is missing)",

@@ -21,7 +21,8 @@ def shrink(image: UInt8Array, side: int = THUMBNAIL_SIDE) -> UInt8Array:
     height, width = (size // factor * factor for size in image.shape[1:3])
     cut = image[:, :height, :width]
     blocks = cut.reshape(len(cut), height // factor, factor, width // factor, factor, *image.shape[3:])
-    return np.rint(blocks.mean(axis=(2, 4))).astype(np.uint8)
+    reduced: UInt8Array = np.rint(blocks.mean(axis=(2, 4))).astype(np.uint8)
+    return reduced
 
 
 def contact_sheet(image: UInt8Array, columns: int, gap: int = 1, background: int = 255) -> UInt8Array:

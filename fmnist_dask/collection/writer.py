@@ -105,9 +105,13 @@ def begin(plan: IngestPlan) -> list[Part]:
     if root.exists() and any(item.name != ".lease" for item in root.iterdir()):
         if (root / MANIFEST).exists():
             held = read_json(root / MANIFEST).get("source", {}).get("name", "unknown")
-            raise CollectionError(f"{root} holds another collection already ({held})", "choose another path for the store")
+            raise CollectionError(
+                f"{root} holds another collection already ({held})", "choose another path for the store"
+            )
         if previous is None:
-            raise CollectionError(f"{root} exists and is no collection", "choose another path for the store, or empty it")
+            raise CollectionError(
+                f"{root} exists and is no collection", "choose another path for the store, or empty it"
+            )
         if previous != identity:
             _empty(root)
             previous = None
@@ -130,6 +134,7 @@ def _part_file(root: Path, part: Part) -> Path:
 
 def _create_arrays(plan: IngestPlan) -> None:
     import zarr
+    from zarr.codecs import ZstdCodec
 
     source, n = plan.source, plan.source.n
     group = zarr.open_group(plan.path, mode="w-" if not Path(plan.path).exists() else "a", zarr_format=3)
@@ -143,7 +148,7 @@ def _create_arrays(plan: IngestPlan) -> None:
             shape=(n, *tail),
             chunks=(plan.chunk_rows, *tail),
             dtype=dtype,
-            compressors=[zarr.codecs.ZstdCodec(level=1)],
+            compressors=[ZstdCodec(level=1)],
             dimension_names=dims,
             attributes=attrs,
             fill_value="" if dtype is str else 0,

@@ -98,9 +98,7 @@ def random_words(seed: int, rows: ArrayLike, first_stream: int, count: int) -> N
     return _mix_in_place(keys[:, None] + _as_counters(rows)[None, :])
 
 
-def random_fields(
-    seed: int, rows: ArrayLike, first_stream: int, count: int, bits: int
-) -> NDArray[np.float32]:
+def random_fields(seed: int, rows: ArrayLike, first_stream: int, count: int, bits: int) -> NDArray[np.float32]:
     """Many small random integers for each row, cut out of few 64-bit words.
 
     This is the cheap source of per-pixel noise: eight 8-bit fields come out of one word.

@@ -28,7 +28,7 @@ def content_hashes(image: AnyArray) -> UInt64Array:
         equal hashes are compared byte by byte before they are called duplicates.
     """
     rows = len(image)
-    flat = memoryview(np.ascontiguousarray(image).reshape(-1).view(np.uint8))
+    flat = np.ascontiguousarray(image).reshape(-1).view(np.uint8).data
     size = len(flat) // rows if rows else 0
     digest = xxhash.xxh3_128_digest
     joined = b"".join([digest(flat[at : at + size]) for at in range(0, rows * size, size)]) if size else b""

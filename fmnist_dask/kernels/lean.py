@@ -18,7 +18,8 @@ def without_scipy_linalg() -> Iterator[None]:
     if name in sys.modules:
         yield
         return
-    sys.modules[name] = None  # type: ignore[assignment] - importing it fails, which numba takes for "no BLAS"
+    # Importing it fails now, which numba takes for "no BLAS".
+    sys.modules[name] = None  # type: ignore[assignment]
     try:
         yield
     finally:

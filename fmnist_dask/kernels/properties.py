@@ -43,8 +43,8 @@ def _measure(gray, out):  # pragma: no cover - compiled
         for y in range(height):
             for x in range(width):
                 levels[gray[row, y, x]] += 1
-        laplacian_sum = 0
-        laplacian_squares = 0
+        laplacian_sum = np.int64(0)
+        laplacian_squares = np.int64(0)
         for y in range(1, height - 1):
             for x in range(1, width - 1):
                 value = (

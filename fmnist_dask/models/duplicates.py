@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -94,7 +95,9 @@ def _groups_with_several(groups: IntArray, values: AnyArray) -> IntArray:
     return names[counts > 1]
 
 
-def find_duplicates(source: Readable, split: str = "all", split_code: int | None = None, n_examples: int = 24) -> Algorithm[Duplicates]:
+def find_duplicates(
+    source: Readable, split: str = "all", split_code: int | None = None, n_examples: int = 24
+) -> Algorithm[Duplicates]:
     """Find groups of equal images, exactly.
 
     Hashes propose groups, bytes decide: every member of a group is compared with the others while its chunk is read
@@ -125,7 +128,8 @@ def find_duplicates(source: Readable, split: str = "all", split_code: int | None
     rows, groups, label, code = (np.concatenate([part[i] for part in found]) for i in range(4))
     order = np.lexsort((rows, groups))
     rows, groups, label, code = rows[order], groups[order], label[order], code[order]
-    census, examples = None, {}
+    census: IntArray | None = None
+    examples: dict[str, AnyArray] = {}
     # Rounds: the first goes along with everybody's pass, and is the only one unless there are very many groups.
     for selected in _rounds(groups, source.image_bytes):
         requests: dict[str, Any] = {"verify": _verification(rows[selected], groups[selected])}
@@ -137,6 +141,7 @@ def find_duplicates(source: Readable, split: str = "all", split_code: int | None
         names = np.unique(groups[selected])
         for different in names[result["verify"]]:
             yield from _separate(rows, groups, different, source)
+    assert census is not None  # there is always a first round
     alone = _alone(groups)
     order = np.lexsort((rows, groups))
     order = order[~alone[order]]
@@ -162,7 +167,7 @@ def _rounds(groups: IntArray, image_bytes: int) -> list[slice]:
     starts = np.flatnonzero(np.r_[True, groups[1:] != groups[:-1]]) if len(groups) else np.zeros(1, np.int64)
     step = max(1, VERIFY_BYTES // image_bytes)
     edges = [int(at) for at in starts[::step]] + [len(groups)]
-    return [slice(low, high) for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    return [slice(low, high) for low, high in itertools.pairwise(edges)]
 
 
 def _separate(rows: IntArray, groups: IntArray, name: int, source: Readable) -> Algorithm[None]:

@@ -36,6 +36,7 @@ class ColumnOnDisk:
 def create_columns(directory: Path, source: Readable, column: Column) -> dict[str, ColumnOnDisk]:
     """Create a column's arrays below ``directory``, one for each variable."""
     import zarr
+    from zarr.codecs import ZstdCodec
 
     configure_zarr()
     created = {}
@@ -49,7 +50,7 @@ def create_columns(directory: Path, source: Readable, column: Column) -> dict[st
             fill_value=variable.fill_value,
             dimension_names=("sample", *variable.dims),
             attributes=dict(variable.attrs),
-            compressors=[zarr.codecs.ZstdCodec(level=1)],
+            compressors=[ZstdCodec(level=1)],
             overwrite=True,
         )
         created[name] = ColumnOnDisk(str(path), source.n)

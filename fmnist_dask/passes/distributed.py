@@ -46,7 +46,9 @@ class DistributedEngine:
         #: Highest predicted resident bytes of a worker so far.
         self.planned_worker_bytes = workers.baseline
 
-    def scan(self, source: Readable, scans: Mapping[str, Scan], progress: ProgressCallback | None = None) -> dict[str, Any]:
+    def scan(
+        self, source: Readable, scans: Mapping[str, Scan], progress: ProgressCallback | None = None
+    ) -> dict[str, Any]:
         """Run scans as one pass; see :class:`~fmnist_dask.passes.protocol.Engine`.
 
         Raises
@@ -125,12 +127,16 @@ class DistributedEngine:
         if not tasks.calls:
             return []
         needed = self.workers.baseline + self.workers.threads * tasks.task_bytes
-        check_memory(needed, self.workers, f"each call of '{tasks.name}'", "give workers more memory in the cluster file")
+        check_memory(
+            needed, self.workers, f"each call of '{tasks.name}'", "give workers more memory in the cluster file"
+        )
         self.planned_worker_bytes = max(self.planned_worker_bytes, needed)
         token, started = uuid.uuid4().hex[:8], time.perf_counter()
         name = tasks.name.replace(" ", "_")
         futures = [
-            self.client.submit(_call, call.function, *call.arguments, key=f"{name}-{token}-{number}", pure=False, retries=2)
+            self.client.submit(
+                _call, call.function, *call.arguments, key=f"{name}-{token}-{number}", pure=False, retries=2
+            )
             for number, call in enumerate(tasks.calls)
         ]
         weights = {future.key: call.weight for future, call in zip(futures, tasks.calls, strict=True)}
@@ -195,7 +201,8 @@ def _result(future: Future) -> Any:
         raise
     except KilledWorker as error:
         raise ClusterError(
-            f"workers died {error.allowed_failures + 1} times while they ran {error.task}: most likely they ran out of memory",
+            f"workers died {error.allowed_failures + 1} times while they ran {error.task}: "
+            "most likely they ran out of memory",
             "give workers a larger memory_limit in the cluster file, and look into their logs",
         ) from error
 

@@ -39,8 +39,9 @@ class FusedScan:
 
     def scratch_bytes(self, source: Readable, rows: int) -> int:
         """Temporaries while one block is folded in: reductions take turns, columns too."""
-        items = [*self.reductions, *self.columns]
-        return max((item.task_bytes(source, rows) for item, _ in items), default=0)
+        reductions = [reduction.task_bytes(source, rows) for reduction, _ in self.reductions]
+        columns = [column.task_bytes(source, rows) for column, _ in self.columns]
+        return max([*reductions, *columns], default=0)
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,9 @@ class Wiring:
         }
 
 
-def fuse(source: Readable, scans: Mapping[str, Scan], split_codes: Mapping[str, int | None]) -> tuple[FusedScan, Wiring]:
+def fuse(
+    source: Readable, scans: Mapping[str, Scan], split_codes: Mapping[str, int | None]
+) -> tuple[FusedScan, Wiring]:
     """Merge scans into one pass.
 
     Parameters
@@ -79,5 +82,7 @@ def fuse(source: Readable, scans: Mapping[str, Scan], split_codes: Mapping[str, 
         wiring.reductions[name] = {
             key: reductions.setdefault((item, code), len(reductions)) for key, item in scan.reductions.items()
         }
-        wiring.columns[name] = {key: columns.setdefault((item, code), len(columns)) for key, item in scan.columns.items()}
+        wiring.columns[name] = {
+            key: columns.setdefault((item, code), len(columns)) for key, item in scan.columns.items()
+        }
     return FusedScan(tuple(reductions), tuple(columns)), wiring

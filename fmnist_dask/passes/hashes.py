@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from fmnist_dask.kernels.hashing import repeated_hashes
@@ -47,9 +49,7 @@ def repeated_in_partition(
     split : int8 array, shape (members,)
     """
     source = reader.source
-    spans = [
-        (start, min(start + source.chunk_rows, source.n)) for start in range(0, source.n, source.chunk_rows)
-    ]
+    spans = [(start, min(start + source.chunk_rows, source.n)) for start in range(0, source.n, source.chunk_rows)]
 
     def inside(start: int, stop: int) -> tuple[UInt64Array, AnyArray]:
         hashes = reader.read(start, stop)
@@ -84,7 +84,7 @@ def values_at(source: Readable, name: str, rows: IntArray) -> AnyArray:
     chunk_of = rows // source.chunk_rows
     order = np.argsort(chunk_of, kind="stable")
     edges = np.flatnonzero(np.r_[True, np.diff(chunk_of[order]) != 0, True]) if len(rows) else np.zeros(1, np.int64)
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in itertools.pairwise(edges):
         members = order[low:high]
         start = int(chunk_of[members[0]]) * source.chunk_rows
         chunk = source.read(name, start, min(start + source.chunk_rows, source.n))

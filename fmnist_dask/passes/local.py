@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -76,7 +77,8 @@ class ArrayCollection:
     @property
     def splits(self) -> dict[str, int]:
         """Samples of each split."""
-        return {name: int((self.split == code).sum()) for code, name in enumerate(self.split_names)}
+        split = np.asarray(self.split)
+        return {name: int((split == code).sum()) for code, name in enumerate(self.split_names)}
 
     def block(self, start: int, stop: int) -> Block:
         """Rows ``start`` to ``stop``."""
@@ -117,7 +119,9 @@ class LocalEngine:
         self.n_tasks = n_tasks
         self.statistics = PassStatistics()
 
-    def scan(self, source: Readable, scans: Mapping[str, Scan], progress: ProgressCallback | None = None) -> dict[str, Any]:
+    def scan(
+        self, source: Readable, scans: Mapping[str, Scan], progress: ProgressCallback | None = None
+    ) -> dict[str, Any]:
         """Run scans as one pass; see :class:`~fmnist_dask.passes.protocol.Engine`."""
         fused, wiring = fuse(source, scans, {scan.split: split_code(source, scan.split) for scan in scans.values()})
         size = source.chunk_rows
@@ -153,7 +157,7 @@ class LocalEngine:
 
 def _parts(chunks: list[int], count: int) -> list[Sequence[int]]:
     edges = [len(chunks) * part // count for part in range(count + 1)]
-    parts: list[Sequence[int]] = [chunks[low:high] for low, high in zip(edges[:-1], edges[1:], strict=True) if low < high]
+    parts: list[Sequence[int]] = [chunks[low:high] for low, high in itertools.pairwise(edges) if low < high]
     return parts or [[]]
 
 

@@ -236,7 +236,9 @@ class Engine(Protocol):
 
     statistics: PassStatistics
 
-    def scan(self, source: Readable, scans: Mapping[str, Scan], progress: ProgressCallback | None = None) -> dict[str, Any]:
+    def scan(
+        self, source: Readable, scans: Mapping[str, Scan], progress: ProgressCallback | None = None
+    ) -> dict[str, Any]:
         """Run scans of several algorithms as one pass; the results, by the same names."""
 
     def tasks(self, tasks: Tasks, progress: ProgressCallback | None = None) -> list[Any]:

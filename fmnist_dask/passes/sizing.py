@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 from fmnist_dask.errors import MemoryLimitError
@@ -139,7 +140,7 @@ def _group(chunks: list[int], chunk_bytes: int, state: int, threads: int) -> tup
     wanted = len(chunks) * chunk_bytes // least_bytes
     count = min(len(chunks), max(wanted, TASKS_PER_THREAD * threads))
     edges = [len(chunks) * part // count for part in range(count + 1)]
-    return tuple(tuple(chunks[low:high]) for low, high in zip(edges[:-1], edges[1:], strict=True))
+    return tuple(tuple(chunks[low:high]) for low, high in itertools.pairwise(edges))
 
 
 def _bytes_of(source: Readable, chunks: list[int]) -> int:
@@ -159,7 +160,8 @@ def check_memory(needed: int, workers: Workers, what: str, remedy: str) -> None:
         return
     raise MemoryLimitError(
         f"{what} needs {needed / 2**20:,.0f} MiB a worker ({workers.baseline / 2**20:,.0f} MiB of it the idle process); "
-        f"workers have {workers.memory_limit / 2**20:,.0f} MiB, of which Dask uses {workers.usable:.0%} before it spills",
+        f"workers have {workers.memory_limit / 2**20:,.0f} MiB, "
+        f"of which Dask uses {workers.usable:.0%} before it spills",
         remedy,
     )
 

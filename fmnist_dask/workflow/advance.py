@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from fmnist_dask.passes.protocol import Algorithm, Engine, PassProgress, Readable, Request, Scan, Tasks
@@ -59,15 +60,14 @@ def advance(
         tasks = [item for item in running.values() if isinstance(item.request, Tasks)]
         if tasks:
             item = tasks[0]
-            done, broken = _run([item], lambda item=item: [engine.tasks(item.request, _teller([item], callbacks))], callbacks)
+            done, broken = _run(
+                [item], partial(_call, engine, item, callbacks), callbacks
+            )
         else:
             shared = [item for item in running.values() if isinstance(item.request, Scan)]
             if not shared:
                 return
-            scans = {item.name: item.request for item in shared if isinstance(item.request, Scan)}
-            done, broken = _run(
-                shared, lambda: list(engine.scan(source, scans, _teller(shared, callbacks)).values()), callbacks
-            )
+            done, broken = _run(shared, partial(_scan, engine, source, shared, callbacks), callbacks)
             for item in done:
                 item.passes += 1
         for item in broken:
@@ -75,6 +75,16 @@ def advance(
         resumable += done
         if broken:
             resumable += begin()
+
+
+def _call(engine: Engine, item: Running, callbacks: Callbacks) -> list[Any]:
+    assert isinstance(item.request, Tasks)
+    return [engine.tasks(item.request, _teller([item], callbacks))]
+
+
+def _scan(engine: Engine, source: Readable, items: list[Running], callbacks: Callbacks) -> list[Any]:
+    scans = {item.name: item.request for item in items if isinstance(item.request, Scan)}
+    return list(engine.scan(source, scans, _teller(items, callbacks)).values())
 
 
 def _teller(items: list[Running], callbacks: Callbacks) -> Callable[[PassProgress], None]:

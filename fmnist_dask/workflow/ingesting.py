@@ -17,14 +17,21 @@ from fmnist_dask.workflow.observe import Observer
 from fmnist_dask.workflow.steps.ingest import default_store, existing, ingest
 
 
-def make_collection(engine: Engine, source: Source, store: Path, progress: ProgressCallback | None = None) -> Collection:
+def make_collection(
+    engine: Engine, source: Source, store: Path, progress: ProgressCallback | None = None
+) -> Collection:
     """Ingest a source on an engine."""
     # An ingest asks for tasks only, so that there is no collection to read yet.
     return drive(ingest(plan_ingest(source, store)), None, engine, progress)  # type: ignore[arg-type]
 
 
 def ingest_source(
-    spec: str | Path, store: str | Path | None, options: dict[str, Any], cluster: Any, trust: bool, observer: Observer | None
+    spec: str | Path,
+    store: str | Path | None,
+    options: dict[str, Any],
+    cluster: Any,
+    trust: bool,
+    observer: Observer | None,
 ) -> Collection:
     """Make the collection of a source on a cluster, unless it is there; see :func:`fmnist_dask.ingest`."""
     watcher = observer or Observer()

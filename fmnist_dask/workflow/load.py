@@ -178,9 +178,13 @@ def _check_steps(workflow: Workflow, lines: _Lines) -> None:
         others = [other for other in workflow.steps if other != name]
         for index, needed in enumerate(spec.needs):
             if needed not in workflow.steps:
-                raise lines.error((*at, "needs", index), f'{name} needs "{needed}", which is no step', nearest(needed, others))
+                raise lines.error(
+                    (*at, "needs", index), f'{name} needs "{needed}", which is no step', nearest(needed, others)
+                )
         if spec.on not in (*INPUTS, *workflow.steps):
-            raise lines.error((*at, "on"), f'{name} works on "{spec.on}", which is neither', nearest(spec.on, {*INPUTS, *others}))
+            raise lines.error(
+                (*at, "on"), f'{name} works on "{spec.on}", which is neither', nearest(spec.on, {*INPUTS, *others})
+            )
         try:
             checked = step.parameters.model_validate(spec.parameters)
         except pydantic.ValidationError as error:
@@ -198,7 +202,9 @@ def _check_order(workflow: Workflow, lines: _Lines) -> None:
         if not free:
             name = next(iter(remaining))
             cycle = " → ".join([*remaining, name])
-            raise lines.error(("steps", name), f"steps wait for each other in a cycle: {cycle}", "take one of their needs away")
+            raise lines.error(
+                ("steps", name), f"steps wait for each other in a cycle: {cycle}", "take one of their needs away"
+            )
         for name in free:
             del remaining[name]
 

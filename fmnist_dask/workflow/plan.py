@@ -11,7 +11,6 @@ import numpy as np
 
 from fmnist_dask.cluster.config import ClusterConfig, load_cluster, worker_count
 from fmnist_dask.collection.block import Block
-from fmnist_dask.collection.sources.base import Source
 from fmnist_dask.collection.sources.detect import open_source
 from fmnist_dask.collection.store import Collection
 from fmnist_dask.collection.writer import IngestPlan, plan_ingest
@@ -54,7 +53,12 @@ class PlannedCollection:
 
 
 def plan_workflow(
-    workflow: Workflow, *, cluster: Any = None, trust: bool = False, store: str | Path | None = None, only: Iterable[str] = ()
+    workflow: Workflow,
+    *,
+    cluster: Any = None,
+    trust: bool = False,
+    store: str | Path | None = None,
+    only: Iterable[str] = (),
 ) -> dict[str, Any]:
     """Passes, tasks, bytes and memory of a run.
 
@@ -113,6 +117,7 @@ def plan_workflow(
 def planned_workers(config: ClusterConfig) -> Workers:
     """What the workers of a cluster file would offer; of a running cluster, what they do offer."""
     import dask
+    import distributed.config  # noqa: F401 - puts its defaults into Dask's configuration
     from dask.utils import parse_bytes
 
     if config.running:
@@ -190,6 +195,3 @@ def _passes(workflow: Workflow, chosen: list[str], target: Readable, workers: Wo
             "worker_bytes": planned.worker_bytes,
         }
     ]
-
-
-__all__ = ["PlannedCollection", "Source", "plan_workflow", "planned_workers"]

@@ -103,4 +103,5 @@ def open_results(run: RunDirectory, name: str) -> xarray.Dataset:
     """The published dataset of a step, lazily."""
     import xarray
 
-    return xarray.open_zarr(run.results / name, consolidated=False)
+    dataset: xarray.Dataset = xarray.open_zarr(run.results / name, consolidated=False)
+    return dataset

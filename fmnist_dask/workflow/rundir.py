@@ -46,7 +46,9 @@ class RunDirectory:
         for candidate in (Path(path), Path("runs") / path):
             if (candidate / MANIFEST).is_file():
                 return cls(candidate.resolve())
-        raise RunError(f"no run at {path}: it has no {MANIFEST}", "give the path of a run directory, or an id below runs/")
+        raise RunError(
+            f"no run at {path}: it has no {MANIFEST}", "give the path of a run directory, or an id below runs/"
+        )
 
     @property
     def results(self) -> Path:

@@ -16,22 +16,29 @@ from fmnist_dask.collection.lease import Lease
 from fmnist_dask.collection.sources.base import Source
 from fmnist_dask.collection.sources.detect import open_source
 from fmnist_dask.collection.store import Collection
-from fmnist_dask.errors import FmnistDaskError, RunError, UsageError, nearest
-from fmnist_dask.passes.probe import resident_bytes
+from fmnist_dask.errors import RunError, UsageError, nearest
 from fmnist_dask.passes.protocol import Algorithm, Engine, PassProgress
 from fmnist_dask.workflow.advance import Callbacks, Running, advance
-from fmnist_dask.workflow.fingerprint import cpu_name, recorded_versions, run_suffix, step_fingerprint
+from fmnist_dask.workflow.fingerprint import run_suffix, step_fingerprint
 from fmnist_dask.workflow.ingesting import make_collection
 from fmnist_dask.workflow.load import prerequisites
 from fmnist_dask.workflow.model import Workflow
 from fmnist_dask.workflow.observe import Observer
 from fmnist_dask.workflow.publish import publish
+from fmnist_dask.workflow.record import (
+    PUBLISHED,
+    account,
+    begin_record,
+    describe_source,
+    end_record,
+    fresh_step,
+    message_of,
+    step_outcome,
+)
 from fmnist_dask.workflow.registry import StepInput, StepResult, find_step
-from fmnist_dask.workflow.rundir import FORMAT_VERSION, RunDirectory, now
+from fmnist_dask.workflow.rundir import RunDirectory
 from fmnist_dask.workflow.steps.ingest import default_store, existing
 
-#: Step words that mean "the result is there".
-PUBLISHED = ("SUCCEEDED", "REUSED")
 #: Seconds between two progress lines in events.jsonl.
 EVENT_INTERVAL = 1.0
 
@@ -80,6 +87,7 @@ class Runner:
         self.store = Path(self.source.path) if isinstance(self.source, Collection) else self._store_path(store)
         self.run = RunDirectory(self._out_path(out))
         self._last_event = 0.0
+        self._reused_all = False
 
     def _store_path(self, store: str | Path | None) -> Path:
         assert isinstance(self.source, Source)
@@ -109,14 +117,16 @@ class Runner:
                 self._end("STOPPED", started, "interrupted; the same command goes on from here")
                 raise
             except Exception as error:
-                self._end("FAILED", started, _message(error))
+                self._end("FAILED", started, message_of(error))
                 raise
             failed = [name for name, step in self.run.manifest["steps"].items() if step["status"] == "FAILED"]
             self._end("FAILED" if failed else "SUCCEEDED", started, self._failure_text(failed))
             self.observer.ended(self.run)
             if failed:
                 first = self.run.manifest["steps"][failed[0]]["error"]
-                raise RunError(f"{', '.join(failed)} failed: {first}", f"the rest is in {self.run.path}; run again to go on")
+                raise RunError(
+                    f"{', '.join(failed)} failed: {first}", f"the rest is in {self.run.path}; run again to go on"
+                )
         return self.run.manifest
 
     def _failure_text(self, failed: list[str]) -> str | None:
@@ -127,36 +137,17 @@ class Runner:
         import yaml
 
         self.run.create()
-        previous = self.run.manifest.get("steps", {})
-        self.run.manifest |= {
-            "format_version": FORMAT_VERSION,
-            "run": self.run.path.name,
-            "status": "RUNNING",
-            "workflow": self.workflow.name,
-            "title": self.workflow.report.title,
-            "source": {"name": self.source.name, "path": _location(self.source), "fingerprint": self.source.fingerprint, "n": self.source.n},
-            "seed": self.workflow.seed,
-            "versions": recorded_versions(),
-            "cpu": cpu_name(),
-            "cluster": self.run.manifest.get("cluster"),
-            "started": now(),
-            "ended": None,
-            "seconds": None,
-            "passes": 0,
-            "bytes_read": 0,
-            "error": None,
-            "steps": {name: previous.get(name) or _fresh(self.workflow, name) for name in self.workflow.steps},
-        }
+        begin_record(self.run, self.workflow, self.source)
         (self.run.path / "workflow.yaml").write_text(
             yaml.safe_dump(self.workflow.resolved(), sort_keys=False, allow_unicode=True), encoding="utf-8"
         )
-        self.run.save()
         self.run.event("start", workflow=self.workflow.name)
 
     def _work(self) -> None:
         collection = self._existing_collection()
         pending = self._pending(collection) if collection is not None else self.chosen
         if collection is not None and not pending:
+            self._reused_all = True
             self._describe(collection)
             return
         from fmnist_dask.cluster.connect import connect
@@ -175,7 +166,7 @@ class Runner:
                 self._describe(collection)
                 self._advance(engine, collection, pending)
             finally:
-                self._account(engine, before, connection)
+                account(self.run, engine, before, connection)
                 shutil.rmtree(scratch, ignore_errors=True)
 
     def _lease_of_store(self, collection: Collection | None) -> contextlib.AbstractContextManager[Any]:
@@ -208,33 +199,16 @@ class Runner:
             if holds and not self.force and (self.run.results / name).is_dir():
                 record["status"] = "REUSED"
             elif name in self.chosen:
-                self.run.manifest["steps"][name] = _fresh(self.workflow, name) | {"fingerprint": fingerprint}
+                self.run.manifest["steps"][name] = fresh_step(self.workflow, name) | {"fingerprint": fingerprint}
                 pending.append(name)
             else:
-                self.run.manifest["steps"][name] = _fresh(self.workflow, name) | {"status": "SKIPPED"}
+                self.run.manifest["steps"][name] = fresh_step(self.workflow, name) | {"status": "SKIPPED"}
         self.run.save()
         return pending
 
     def _describe(self, collection: Collection) -> None:
-        self.run.manifest["source"] = {
-            "name": collection.name,
-            "path": _location(self.source),
-            "fingerprint": collection.source.get("fingerprint", collection.fingerprint),
-            "n": collection.n,
-            "kind": collection.source.get("kind"),
-            "description": collection.source.get("description"),
-            "synthetic": collection.source.get("synthetic", False),
-            "image_shape": list(collection.image_shape),
-            "class_names": list(collection.class_names),
-            "splits": collection.splits,
-            "collection": collection.path,
-            "collection_fingerprint": collection.fingerprint,
-            "pixel_bytes": collection.n * collection.image_bytes,
-            "stored_bytes": collection.stored_bytes(),
-            "n_quarantined": collection.n_quarantined,
-        }
+        describe_source(self.run, self.source, collection)
         self.observer.collection(collection)
-        self.run.save()
 
     def _advance(self, engine: Engine, collection: Collection, pending: list[str]) -> None:
         steps = self.run.manifest["steps"]
@@ -257,24 +231,16 @@ class Runner:
         def finished(item: Running, outcome: Any) -> None:
             result = outcome if isinstance(outcome, StepResult) else StepResult(outcome)
             tables = publish(self.run, item.name, result, collection)
-            steps[item.name] |= {
-                "status": "SUCCEEDED",
-                "seconds": round(time.perf_counter() - begun[item.name], 3),
-                "passes": item.passes,
-                "metrics": result.metrics,
-                "exact": result.exact,
-                "n_used": result.n_used if result.n_used is not None else collection.n,
-                "n_total": result.n_total if result.n_total is not None else collection.n,
-                "tables": tables,
-            }
+            seconds = time.perf_counter() - begun[item.name]
+            steps[item.name] |= step_outcome(result, collection.n, item.passes, seconds, tables)
             self.run.save()
             self.run.event("done", item.name, seconds=steps[item.name]["seconds"], metrics=result.metrics)
             self.observer.step_done(item.name, steps[item.name])
 
         def failed(item: Running, error: Exception) -> None:
-            steps[item.name] |= {"status": "FAILED", "error": _message(error), "passes": item.passes}
+            steps[item.name] |= {"status": "FAILED", "error": message_of(error), "passes": item.passes}
             self.run.save()
-            self.run.event("error", item.name, error=_message(error))
+            self.run.event("error", item.name, error=message_of(error))
             self.observer.step_failed(item.name, error)
 
         advance(engine, collection, more, Callbacks(finished, failed, self._progress))
@@ -305,40 +271,11 @@ class Runner:
             for name in names:
                 self.run.event("progress", name, **fields)
 
-    def _account(self, engine: Any, before: dict[str, Any], connection: Any) -> None:
-        """Record what the pass engine and the workers have done and needed."""
-        with contextlib.suppress(Exception):  # the cluster may be gone: the run's own error matters then
-            states = connection.worker_states()
-            known = {state["pid"] for state in before.values()}
-            now_there = {state["pid"] for state in states.values()}
-            self.run.manifest |= {
-                "peak_worker_bytes": max(state["peak_bytes"] for state in states.values()),
-                "worker_restarts": len(now_there - known),
-                "spilled_bytes": sum(state["spilled_bytes"] for state in states.values()),
-            }
-        self.run.manifest |= {
-            "planned_worker_bytes": engine.planned_worker_bytes,
-            "passes": engine.statistics.passes,
-            "tasks": engine.statistics.tasks,
-            "chunks_read": engine.statistics.chunks_read,
-            "bytes_read": engine.statistics.bytes_read,
-        }
-
     def _end(self, status: str, started: float, error: str | None) -> None:
-        for record in self.run.manifest["steps"].values():
-            if record["status"] in ("RUNNING", "PENDING"):
-                record["status"] = "STOPPED" if status == "STOPPED" else "SKIPPED"
-        self.run.manifest |= {
-            "status": status,
-            "ended": now(),
-            "seconds": round(time.perf_counter() - started, 3),
-            "peak_driver_bytes": resident_bytes(peak=True),
-            "error": error,
-        }
-        self.run.manifest.setdefault("peak_worker_bytes", None)
-        self.run.save()
-        self.run.event("done" if status == "SUCCEEDED" else "error", None, status=status, error=error)
-        if status == "SUCCEEDED" or any(s["status"] in PUBLISHED for s in self.run.manifest["steps"].values()):
+        end_record(self.run, status, time.perf_counter() - started, error)
+        steps = self.run.manifest["steps"].values()
+        nothing_new = self._reused_all and self.run.report.exists()
+        if any(step["status"] in PUBLISHED for step in steps) and not nothing_new:
             write_report(self.run)
         self.run.link_latest()
 
@@ -353,23 +290,6 @@ def write_report(run: RunDirectory) -> Path:
         page = build_report(run)
     write_atomic(run.report, page)
     return run.report
-
-
-def _fresh(workflow: Workflow, name: str) -> dict[str, Any]:
-    spec = workflow.steps[name]
-    return {
-        "uses": spec.uses,
-        "split": spec.split,
-        "on": spec.on,
-        "status": "PENDING",
-        "seconds": None,
-        "passes": 0,
-        "fingerprint": None,
-        "metrics": {},
-        "exact": None,
-        "n_used": None,
-        "n_total": None,
-    }
 
 
 def _ordered(workflow: Workflow) -> list[str]:
@@ -406,11 +326,3 @@ def as_algorithm(function: Any, data: StepInput, arguments: dict[str, Any]) -> A
         return outcome
 
     return plain()
-
-
-def _location(source: Source | Collection) -> str:
-    return source.path if isinstance(source, Collection) else source.location
-
-
-def _message(error: Exception) -> str:
-    return str(error) if isinstance(error, FmnistDaskError) else f"{type(error).__name__}: {error}"

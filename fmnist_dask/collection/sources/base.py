@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from fmnist_dask.errors import UsageError, nearest
@@ -91,7 +92,7 @@ class Source(ABC):
     image_shape: tuple[int, ...]
     class_names: tuple[str, ...]
     partitions: tuple[Partition, ...]
-    extra_arrays: dict[str, tuple[Any, dict[str, Any]]] = {}
+    extra_arrays: Mapping[str, tuple[Any, dict[str, Any]]] = MappingProxyType({})
     named_rows: bool = False
 
     @abstractmethod

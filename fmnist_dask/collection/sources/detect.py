@@ -58,7 +58,9 @@ def _resolve(spec: str | Path | Mapping[str, Any], options: dict[str, Any]) -> t
         rest = dict(spec)
         given = [rest.pop(key) for key in ("name", "path") if key in rest]
         if len(given) != 1:
-            raise UsageError(f"the source {dict(spec)} must have either a name or a path", "for instance {path: photos}")
+            raise UsageError(
+                f"the source {dict(spec)} must have either a name or a path", "for instance {path: photos}"
+            )
         return str(given[0]), {**rest, **options}
     return str(spec), options
 
@@ -75,7 +77,9 @@ def _open_path(path: Path, options: dict[str, Any]) -> Source | Collection:
         )
     if (path / MANIFEST).exists() or (path / INGEST).exists():
         if options:
-            raise UsageError(f"{path} is a collection already; source options ({', '.join(options)}) do not apply to it")
+            raise UsageError(
+                f"{path} is a collection already; source options ({', '.join(options)}) do not apply to it"
+            )
         return Collection.open(path)
     return _detect_directory(path)(path, options)
 

@@ -80,12 +80,15 @@ class Folder(Source):
                 with Image.open(self.directory / file) as image:
                     if image.width * image.height > MAX_PIXELS:
                         raise SourceError(
-                            f"{self.directory / file} has {image.width} × {image.height} pixels; the limit is {MAX_PIXELS:,}",
+                            f"{self.directory / file} has {image.width} × {image.height} pixels; the limit is "
+                            f"{MAX_PIXELS:,}",
                             "remove the file, or scale it down",
                         )
                     return (image.height, image.width), image.mode not in ("1", "L", "LA", "I", "I;16", "F")
         except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-            raise SourceError(f"cannot read {self.directory / file} as an image: {error}", "remove or replace the file") from error
+            raise SourceError(
+                f"cannot read {self.directory / file} as an image: {error}", "remove or replace the file"
+            ) from error
 
     def _mixed_sizes(self) -> SourceError:
         sizes = collections.Counter(self._header(file)[0] for file in self.files[:20_000])
@@ -126,7 +129,9 @@ class Folder(Source):
             with Image.open(self.directory / file) as image:
                 return np.asarray(image.convert("RGB" if self.colour else "L"), dtype=np.uint8)
         except (OSError, SyntaxError, ValueError) as error:
-            raise SourceError(f"cannot decode {self.directory / file}: {error}", "remove or replace the file") from error
+            raise SourceError(
+                f"cannot decode {self.directory / file}: {error}", "remove or replace the file"
+            ) from error
 
 
 def list_images(directory: Path) -> list[str]:

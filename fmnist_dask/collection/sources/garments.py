@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -27,17 +28,19 @@ class Garments(Source):
     synthetic = True
     image_shape = (garments.HEIGHT, garments.WIDTH)
     class_names = garments.CLASS_NAMES
-    extra_arrays = {
-        "planted": (
-            np.uint8,
-            {
-                "long_name": "facts planted in the synthetic images",
-                "flag_masks": list(garments.PLANTED_MEANINGS.values()),
-                "flag_meanings": " ".join(garments.PLANTED_MEANINGS),
-            },
-        ),
-        "planted_origin": (np.int64, {"long_name": "row that a planted copy repeats, -1 where it is none"}),
-    }
+    extra_arrays = MappingProxyType(
+        {
+            "planted": (
+                np.uint8,
+                {
+                    "long_name": "facts planted in the synthetic images",
+                    "flag_masks": list(garments.PLANTED_MEANINGS.values()),
+                    "flag_meanings": " ".join(garments.PLANTED_MEANINGS),
+                },
+            ),
+            "planted_origin": (np.int64, {"long_name": "row that a planted copy repeats, -1 where it is none"}),
+        }
+    )
 
     def __init__(self, options: dict[str, Any] | None = None) -> None:
         taken = take_options("garments", options or {}, n=(int, 70_000), seed=(int, 0))

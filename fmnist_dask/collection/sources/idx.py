@@ -42,7 +42,8 @@ class IdxFile:
         wanted = 0x0800 + dimensions
         if magic != wanted:
             raise SourceError(
-                f"{path} has magic number 0x{magic:08x}; IDX with {dimensions} dimension(s) of bytes has 0x{wanted:08x}",
+                f"{path} has magic number 0x{magic:08x}; "
+                f"IDX with {dimensions} dimension(s) of bytes has 0x{wanted:08x}",
                 "check that the file is what its name says, or get it again",
             )
         self.shape = struct.unpack(f">{dimensions}I", header[4:])
@@ -72,7 +73,9 @@ class IdxFile:
         try:
             data = file.read(size)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise SourceError(f"{self.path} is no whole gzip file: {error}", "the file is cut off or damaged; get it again") from error
+            raise SourceError(
+                f"{self.path} is no whole gzip file: {error}", "the file is cut off or damaged; get it again"
+            ) from error
         if len(data) != size:
             raise SourceError(
                 f"{self.path} ends inside {what}: {len(data):,} of {size:,} bytes",
@@ -89,7 +92,9 @@ class IdxFile:
                 data = self._take(file, size * self.row_bytes, f"rows {at:,} to {at + size:,} of {self.shape[0]:,}")
                 yield np.frombuffer(data, dtype=np.uint8).reshape(size, *self.shape[1:])
             if stop == self.shape[0] and self._trailing(file):
-                raise SourceError(f"{self.path} goes on after its {self.shape[0]:,} rows", "its header does not fit its data")
+                raise SourceError(
+                    f"{self.path} goes on after its {self.shape[0]:,} rows", "its header does not fit its data"
+                )
 
     def _skip(self, file: IO[bytes], start: int) -> None:
         if not self.compressed:
@@ -121,7 +126,7 @@ def _one(directory: Path, pattern: str) -> Path | None:
     # MNIST is also seen as "train-images.idx3-ubyte", and with both the plain and the gz file: the plain one is faster.
     matches = sorted(path for path in directory.glob(pattern) if path.suffix == ".gz" or "ubyte" in path.name[-9:])
     plain = [path for path in matches if path.suffix != ".gz"]
-    return (plain or matches or [None])[0]
+    return next(iter(plain or matches), None)
 
 
 class Idx(Source):
@@ -159,7 +164,8 @@ class Idx(Source):
             classes = None if labels is None else IdxFile(labels, 1)
             if classes is not None and classes.shape[0] != pixels.shape[0]:
                 raise SourceError(
-                    f"{images.name} has {pixels.shape[0]:,} images, {classes.path.name} has {classes.shape[0]:,} labels",
+                    f"{images.name} has {pixels.shape[0]:,} images, "
+                    f"{classes.path.name} has {classes.shape[0]:,} labels",
                     "the two files must belong together and be whole",
                 )
             self.images.append(pixels)
@@ -205,7 +211,8 @@ class Idx(Source):
         if len(label) and int(label.max()) >= len(self.class_names):
             file = self.labels[partition]
             raise SourceError(
-                f"{file.path if file else ''} holds the label {int(label.max())}; there are {len(self.class_names)} classes",
+                f"{file.path if file else ''} holds the label {int(label.max())}; "
+                f"there are {len(self.class_names)} classes",
                 "check that images and labels belong to this data set",
             )
         return label.astype(np.int16)

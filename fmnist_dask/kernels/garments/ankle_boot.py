@@ -83,11 +83,7 @@ def _boot_shaft(
 ) -> tuple[Array, Array, Array]:
     """Signed distance to the edge of the shaft, its front edge by row and its rim by column."""
     lean = dice.uniform(-1.2, 1.6)
-    front = (
-        front_x
-        - lean
-        + profile(ROW, [(shaft_top, lean), (shaft_top + 9, 0.0), (ground - instep + 3.5, -1.5)])
-    )
+    front = front_x - lean + profile(ROW, [(shaft_top, lean), (shaft_top + 9, 0.0), (ground - instep + 3.5, -1.5)])
     back = back_x + profile(
         ROW, [(shaft_top, dice.uniform(-1, 0.2)), (ground - 9, dice.uniform(-1.4, -0.2)), (ground - 3, 0.0)]
     )
@@ -126,9 +122,7 @@ def _boot_details(dice: Dice, image: Array, shaft: Array, front: Array, rim: Arr
     accent = contrasting_tone(dice, tone)
     rows = slice(2, 18)
     # Laces: short bars along the front edge of the shaft.
-    bars = wave(ROW[rows], dice.uniform(2.0, 2.8), dice.uniform()) * choose(
-        kind < 0.4, dice.uniform(0.5, 0.9), 0.0
-    )
+    bars = wave(ROW[rows], dice.uniform(2.0, 2.8), dice.uniform()) * choose(kind < 0.4, dice.uniform(0.5, 0.9), 0.0)
     distance = X - front[rows, None]
     blend(image[rows], cover(np.minimum(distance - 0.3, 3.2 - distance)) * bars[:, None], accent)
     # Elastic gusset: a darker wedge on the side.

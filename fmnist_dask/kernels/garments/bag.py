@@ -28,9 +28,7 @@ def draw_bag(dice: Dice) -> Array:
     tote, arched = kind < 0.25, (kind >= 0.25) & (kind < 0.6)
     clutch = kind >= 0.6
     half_width = choose(tote, dice.uniform(7.5, 13), dice.uniform(12, 14))
-    body_height = choose(
-        tote, dice.uniform(11, 18), choose(arched, dice.uniform(12, 19), dice.uniform(14, 25))
-    )
+    body_height = choose(tote, dice.uniform(11, 18), choose(arched, dice.uniform(12, 19), dice.uniform(14, 25)))
     handle_height = choose(clutch, 0.0, np.minimum(dice.uniform(5, 13), 27.5 - body_height))
     bottom = 14 + (body_height + handle_height) * 0.5
     top = bottom - body_height
@@ -80,16 +78,12 @@ def _bag_details(
     image *= 1 + cover(curve - Y) * choose(kind < 0.5, dice.normal(0, 0.12), 0.0)
     zip_line = np.abs(ROW - top - dice.uniform(1.5, 3.5))
     image *= (1 - clip_unit(1 - zip_line) * choose(kind > 0.4, dice.uniform(0.1, 0.6), 0.0))[:, None]
-    pocket = np.minimum(
-        half_width * 0.62 - across, np.minimum(ROW - flap_y + 1, top + height - 2 - ROW)[:, None]
-    )
+    pocket = np.minimum(half_width * 0.62 - across, np.minimum(ROW - flap_y + 1, top + height - 2 - ROW)[:, None])
     outline = clip_unit(1 - np.abs(pocket)) * choose(kind > 0.6, dice.uniform(0.2, 0.6), 0.0)
     image *= 1 - outline
     stitching = clip_unit(0.8 - np.abs(body - 1.6)) * choose(dice.chance(0.4), dice.normal(0, 0.25), 0.0)
     image *= 1 - stitching
-    clasp = np.minimum(
-        dice.uniform(0.5, 1.5) - across, (dice.uniform(0.5, 1.4) - np.abs(ROW - flap_y))[:, None]
-    )
+    clasp = np.minimum(dice.uniform(0.5, 1.5) - across, (dice.uniform(0.5, 1.4) - np.abs(ROW - flap_y))[:, None])
     blend(image, cover(clasp) * choose(dice.chance(0.6), 1.0, 0.0), contrasting_tone(dice, tone))
 
 
@@ -117,7 +111,5 @@ def _bag_handles(
     on_sides = clutch & (shape < 0.6)
     bulge = profile(ROW, [(top, 0.0), ((top + bottom) * 0.5, 1.0), (bottom - 2, 0.0)])
     side = half_width - 1.2 + bulge * dice.uniform(0.5, 1.8)
-    strip = np.minimum(
-        0.55 - np.abs(across - side[:, None]), np.minimum(ROW - top + 1, bottom - 1 - ROW)[:, None]
-    )
+    strip = np.minimum(0.55 - np.abs(across - side[:, None]), np.minimum(ROW - top + 1, bottom - 1 - ROW)[:, None])
     blend(image, cover(strip) * choose(on_sides, 1.0, 0.0), strap_tone)

@@ -77,9 +77,7 @@ def _true_classes(seed: int, rows: NDArray[np.int64]) -> NDArray[np.int16]:
     member_bits = random_bits(seed, members, _STREAM_CLASS)
     own_bits = random_bits(seed, rows, _STREAM_CLASS)
     # The rank of a row's word among the ten words of its block; ties would go by position.
-    before = (member_bits < own_bits[:, None]) | (
-        (member_bits == own_bits[:, None]) & (members < rows[:, None])
-    )
+    before = (member_bits < own_bits[:, None]) | ((member_bits == own_bits[:, None]) & (members < rows[:, None]))
     return np.asarray(before.sum(axis=1), dtype=np.int16)
 
 
@@ -124,9 +122,7 @@ def planted(seed: int, rows: ArrayLike) -> tuple[NDArray[np.uint8], NDArray[np.i
         moving = moving[_planted_kinds(seed, candidates[moving]) != 0]
     origin[copies] = candidates
 
-    conflicting = (flags == EXACT_DUPLICATE) & (
-        uniform(seed, indices, _STREAM_CONFLICT) < CONFLICTING_LABEL_RATE
-    )
+    conflicting = (flags == EXACT_DUPLICATE) & (uniform(seed, indices, _STREAM_CONFLICT) < CONFLICTING_LABEL_RATE)
     flags[conflicting] |= WRONG_LABEL
     return flags, origin
 

@@ -39,13 +39,7 @@ def draw_sandal(dice: Dice) -> Array:
     platform = choose(flat, 0.0, dice.uniform(0, 1.6))
     toe_x, heel_x = dice.uniform(-14, -12.4), dice.uniform(12.4, 13.8)
     rise = profile(COLUMN, [(-6.0, 0.0), (9.5, 1.0)])
-    foot = (
-        ground
-        - sole
-        - platform
-        - lift * rise
-        - dice.uniform(0, 1.2) * profile(COLUMN, [(-14.0, 1.0), (-9.0, 0.0)])
-    )
+    foot = ground - sole - platform - lift * rise - dice.uniform(0, 1.2) * profile(COLUMN, [(-14.0, 1.0), (-9.0, 0.0)])
     under = choose(wedge, 1.0, 0.0) * (ground - foot - sole - platform) + foot + sole + platform
 
     sole_stretch = stretch(foot)
@@ -54,9 +48,7 @@ def draw_sandal(dice: Dice) -> Array:
     heel_half = choose(stiletto, dice.uniform(0.45, 0.9), dice.uniform(1.3, 2.4))
     lean = dice.uniform(-0.18, 0.12)
     post_x = heel_x - heel_half - 0.6 + (ground - Y) * lean
-    post = np.minimum(
-        heel_half + (ground - Y) * 0.06 - np.abs(X - post_x), np.minimum(ground - Y, Y - foot - 0.5)
-    )
+    post = np.minimum(heel_half + (ground - Y) * 0.06 - np.abs(X - post_x), np.minimum(ground - Y, Y - foot - 0.5))
     np.maximum(body, choose(flat | wedge, -9.0, post), out=body)
 
     # Thin straps hold few pixels: darker ones would pass for a faded picture.
@@ -68,9 +60,7 @@ def draw_sandal(dice: Dice) -> Array:
     return image
 
 
-def _sandal_straps(
-    dice: Dice, image: Array, foot: Array, upper: Array, tone: Array, flat: NDArray[np.bool_]
-) -> None:
+def _sandal_straps(dice: Dice, image: Array, foot: Array, upper: Array, tone: Array, flat: NDArray[np.bool_]) -> None:
     """Paint toe strap, instep strap, heel counter and ankle strap over the sole, in place."""
     everywhere = slice(0, SIZE)
     strappy = dice.uniform()

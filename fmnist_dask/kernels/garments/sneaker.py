@@ -29,9 +29,7 @@ def draw_sneaker(dice: Dice) -> Array:
     y = Y[rows]
     depth = (y - top) * stretch(top)
     inside = np.minimum(depth, bottom - y)
-    np.minimum(
-        inside, np.minimum(COLUMN + dice.uniform(13.6, 14.2), dice.uniform(13.2, 14.0) - COLUMN), out=inside
-    )
+    np.minimum(inside, np.minimum(COLUMN + dice.uniform(13.6, 14.2), dice.uniform(13.2, 14.0) - COLUMN), out=inside)
 
     tone = garment_tone(dice, 0.22, 0.42)
     shade = clip_unit(depth * dice.uniform(0.1, 0.3) + dice.uniform(0.7, 1.0))
@@ -72,9 +70,7 @@ def _sneaker_outline(dice: Dice) -> tuple[Array, Array, Array, Array]:
     toe_height = dice.uniform(3.4, 5.2) + sole_height * 0.3
     collar_x = dice.uniform(2.0, 4.5)
     bottom = (
-        ground
-        - spring * profile(COLUMN, [(-14.0, 1.0), (-6.0, 0.0)])
-        - dice.uniform(0, 0.6) * clip_unit(COLUMN - 11)
+        ground - spring * profile(COLUMN, [(-14.0, 1.0), (-6.0, 0.0)]) - dice.uniform(0, 0.6) * clip_unit(COLUMN - 11)
     )
     top = ground - profile(
         COLUMN,

@@ -56,9 +56,7 @@ def profile(position: Array, knots: Knots, smooth: bool = True) -> Array:
     """
     total: Array | None = None
     for (start, low), (end, high) in pairwise(knots):
-        step = clip_unit(
-            (position - start) / np.maximum(np.subtract(end, start, dtype=np.float32), np.float32(1e-3))
-        )
+        step = clip_unit((position - start) / np.maximum(np.subtract(end, start, dtype=np.float32), np.float32(1e-3)))
         if smooth:
             step = step * step * (3 - 2 * step)
         step = step * np.subtract(high, low, dtype=np.float32)

@@ -25,9 +25,7 @@ def draw_tshirt(dice: Dice) -> Array:
     tank, long_sleeved = kind < 0.1, kind > 0.91
     chest = dice.normal(7.4, 0.5)
     neck = dice.normal(3.6, 0.5)
-    shoulder = np.maximum(
-        choose(tank, neck + dice.uniform(1.2, 2.6), chest + dice.uniform(-0.3, 0.5)), neck + 1
-    )
+    shoulder = np.maximum(choose(tank, neck + dice.uniform(1.2, 2.6), chest + dice.uniform(-0.3, 0.5)), neck + 1)
     drop = dice.uniform(1.4, 2.6)
     reach = choose(long_sleeved, chest + dice.uniform(2.2, 4.2), chest + dice.uniform(2.4, 4.8))
     end = choose(long_sleeved, dice.uniform(20, 26), choose(tank, 0.0, dice.uniform(7.5, 11)))

@@ -45,9 +45,7 @@ def chest_print(dice: Dice, parts: TorsoParts, tone: Array, probability: float) 
     parts.image[rows, columns, chosen] = window
 
 
-def upright_line(
-    parts: TorsoParts, offset: Value, half_width: Value, first: Array | float, depth: Value
-) -> None:
+def upright_line(parts: TorsoParts, offset: Value, half_width: Value, first: Array | float, depth: Value) -> None:
     """Darken (depth > 0) or lighten an upright line along the trunk, in place."""
     columns = slice(9, 19)
     line = stroke_by_row(parts.centre_by_row + offset, half_width, first, 30.0, columns)

@@ -19,9 +19,7 @@ def draw_trouser(dice: Dice) -> Array:
     leg = choose(dice.chance(0.25), dice.uniform(3.6, 5.0), dice.uniform(2.3, 3.6))
     ankle_out = choose(shorts, hip + 2.5, ankle_out)
     leg = np.minimum(choose(shorts, 5.5, leg), ankle_out - 0.2)
-    outer = profile(
-        ROW, [(0.0, waist), (crotch - 2, hip), (knee_y, (hip + ankle_out) * 0.5), (27.0, ankle_out)]
-    )
+    outer = profile(ROW, [(0.0, waist), (crotch - 2, hip), (knee_y, (hip + ankle_out) * 0.5), (27.0, ankle_out)])
     inner = profile(
         ROW, [(crotch - 3, -1.5), (crotch, 0.1), (knee_y, (ankle_out - leg) * 0.6), (27.5, ankle_out - leg)]
     )
@@ -51,8 +49,7 @@ def draw_trouser(dice: Dice) -> Array:
     faded_knee = profile(ROW, [(8.0, 0.0), (15.0, 1.0), (24.0, 0.0)]) * dice.normal(0.08, 0.1)
     shade *= (tone * (1 - waistband) * (1 + faded_knee))[:, None]
     fly = (
-        cover(0.6 - np.abs(X[:, columns] - centre[:, None]))
-        * (clip_unit(crotch - ROW) * dice.uniform(0, 0.4))[:, None]
+        cover(0.6 - np.abs(X[:, columns] - centre[:, None])) * (clip_unit(crotch - ROW) * dice.uniform(0, 0.4))[:, None]
     )
     shade *= 1 - fly
     image[:, columns] = shade

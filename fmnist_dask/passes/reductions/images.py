@@ -153,7 +153,7 @@ class ImagesAt(Reduction):
         if not len(index):
             return state
         image: UInt8Array = block.image[index]
-        found = {"row": block.rows[index], "image": shrink(image) if self.thumbnails else image}
+        found: dict[str, AnyArray] = {"row": block.rows[index], "image": shrink(image) if self.thumbnails else image}
         return self.combine(state, found)
 
     def combine(self, left: dict[str, AnyArray], right: dict[str, AnyArray]) -> dict[str, AnyArray]:

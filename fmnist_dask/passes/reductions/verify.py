@@ -81,7 +81,12 @@ class VerifyGroups(Reduction):
         image = np.concatenate([left["image"][left_open], right["image"][new][right_open]])
         order = np.argsort(group[is_open])
         different = np.unique(np.concatenate([left["different"], right["different"], common[differs]]))
-        return {"group": group[is_open][order], "seen": seen[is_open][order], "image": image[order], "different": different}
+        return {
+            "group": group[is_open][order],
+            "seen": seen[is_open][order],
+            "image": image[order],
+            "different": different,
+        }
 
     def aggregate(self, state: Groups, source: Readable) -> IntArray:
         """Groups whose members are not all equal."""

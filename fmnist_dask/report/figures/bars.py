@@ -6,15 +6,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, NumeralTickFormatter
+from bokeh.models import BasicTicker, ColumnDataSource, NumeralTickFormatter
 from bokeh.plotting import figure
 
 from fmnist_dask.report.figures.style import WARN_COLOUR, add_hover, chart, legend_above, split_colours
 from fmnist_dask.report.words import short
 from fmnist_dask.typing import IntArray
 
+#: More bars than these are drawn thinner.
+FEW = 16
 
-def class_bars(classes: Sequence[str], splits: Sequence[str], images: IntArray, distinct: IntArray) -> figure:
+
+def class_bars(
+    classes: Sequence[str], splits: Sequence[str], images: IntArray, distinct: IntArray, y_label: str = "class"
+) -> figure:
     """Images of each class: a bar for each split, distinct images first, surplus copies at its end.
 
     Parameters
@@ -22,10 +27,11 @@ def class_bars(classes: Sequence[str], splits: Sequence[str], images: IntArray, 
     images, distinct : integer arrays, shape (splits, classes)
     """
     total = len(classes)
+    gap, thick = (14, 14) if total <= FEW else (6, 7 if len(splits) > 1 else 12)
     plot = chart(
-        height=90 + total * (14 + 14 * len(splits)),
+        height=90 + total * (gap + thick * len(splits)),
         x_label="images",
-        y_label="class",
+        y_label=y_label,
         y_range=(total - 0.5, -0.5),
         x_range=(0, max(1.0, float(images.max(initial=0)) * 1.02)),
     )
@@ -42,7 +48,7 @@ def class_bars(classes: Sequence[str], splits: Sequence[str], images: IntArray, 
         copies: dict[str, Any] = {"fill_color": WARN_COLOUR, "legend_label": "surplus copies"}
         plot.hbar(left="distinct", right="images", source=source, **copies, **bars)
     _name_classes(plot, classes)
-    plot.xaxis.formatter = NumeralTickFormatter(format="0,0")
+    _count_ticks(plot)
     plot.ygrid.grid_line_color = None
     counts = [("images", "@images{0,0}"), ("distinct", "@distinct{0,0}"), ("surplus copies", "@surplus{0,0}")]
     add_hover(plot, [("class", "@class"), ("split", "@split"), *counts])
@@ -75,10 +81,16 @@ def count_bars(names: Sequence[str], counts: Sequence[int], x_label: str, y_labe
     source = ColumnDataSource({"y": np.arange(total), "name": list(names), "count": list(counts)})
     plot.hbar(y="y", left=0, right="count", height=0.7, source=source, fill_color="#0072B2", line_color=None)
     _name_classes(plot, names)
-    plot.xaxis.formatter = NumeralTickFormatter(format="0,0")
+    _count_ticks(plot)
     plot.ygrid.grid_line_color = None
     add_hover(plot, [(y_label, "@name"), (x_label, "@count{0,0}")])
     return plot
+
+
+def _count_ticks(plot: figure) -> None:
+    """Whole numbers only: there is no half image."""
+    plot.xaxis.ticker = BasicTicker(min_interval=1, desired_num_ticks=6)
+    plot.xaxis.formatter = NumeralTickFormatter(format="0,0")
 
 
 def _name_classes(plot: figure, names: Sequence[str]) -> None:

@@ -57,7 +57,7 @@ def ridges(
     plot.yaxis.major_label_overrides = {position: short(name, 14) for position, name in enumerate(classes)}
     plot.ygrid.grid_line_color = None
     plot.xaxis.ticker = BasicTicker(desired_num_ticks=5)
-    plot.xaxis.formatter = NumeralTickFormatter(format="0.[00]")
+    plot.xaxis.formatter = NumeralTickFormatter(format="0.[0000]")
     numbers = [(name, f"@{name}{{0.000}}") for name in ("minimum", "q25", "median", "q75", "maximum")]
     add_hover(plot, [("class", "@class"), ("images", "@images{0,0}"), *numbers], [row_area])
     return plot

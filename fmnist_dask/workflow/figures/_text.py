@@ -10,7 +10,7 @@ from fmnist_dask.typing import AnyArray
 from fmnist_dask.workflow.registry import ReportContext
 from fmnist_dask.workflow.steps._names import UNLABELLED
 
-__all__ = ["UNLABELLED", "context_basis", "is_labelled", "names", "texts", "values"]
+__all__ = ["UNLABELLED", "context_basis", "is_labelled", "names", "shown_names", "texts", "values"]
 
 
 def context_basis(context: ReportContext, note: str = "", exact: bool = True) -> str:
@@ -31,6 +31,11 @@ def values(dataset: xarray.Dataset, name: str) -> AnyArray:
 def names(dataset: xarray.Dataset, dimension: str) -> list[str]:
     """Names along a dimension; empty where there is none."""
     return [str(value) for value in dataset[dimension].values] if dimension in dataset.coords else []
+
+
+def shown_names(classes: list[str]) -> list[str]:
+    """What figures call the classes; without labels, there is one group of all images."""
+    return classes if is_labelled(classes) else ["all images" for _ in classes]
 
 
 def is_labelled(classes: list[str]) -> bool:

@@ -25,11 +25,11 @@ from fmnist_dask.report.page import (
 from fmnist_dask.report.pictures import picture
 from fmnist_dask.report.words import count, listing, share
 from fmnist_dask.typing import AnyArray
-from fmnist_dask.workflow.figures._text import UNLABELLED, context_basis, is_labelled, names, texts, values
+from fmnist_dask.workflow.figures._text import UNLABELLED, context_basis, is_labelled, names, shown_names, texts, values
 from fmnist_dask.workflow.registry import ReportContext
 
 #: Classes that the bar chart shows; the table has all of them.
-MOST_CLASSES = 60
+MOST_CLASSES = 40
 #: Pictures below a card.
 CARD_PICTURES = 4
 KINDS = {
@@ -155,13 +155,17 @@ def _classes_section(dataset: xarray.Dataset, context: ReportContext) -> Section
     images, distinct = images[used], distinct[used]
     labelled = is_labelled(classes)
     shown = np.sort(np.argsort(-images.sum(axis=0), kind="stable")[:MOST_CLASSES])
-    chart = class_bars([classes[at] for at in shown], splits, images[:, shown], distinct[:, shown])
-    caption = (
-        "" if len(shown) == len(classes) else f"The {len(shown)} largest of {count(len(classes), 'class', 'classes')}."
-    )
-    blocks: list[Block] = [Figure(chart, caption=caption)]
+    called = [shown_names(classes)[at] for at in shown]
+    blocks: list[Block] = []
+    if labelled or len(splits) > 1:  # a single bar says no more than the sentence
+        chart = class_bars(called, splits, images[:, shown], distinct[:, shown], "class" if labelled else "")
+        of_all = f"The {len(shown)} largest of {count(len(classes), 'class', 'classes')}."
+        blocks.append(Figure(chart, caption="" if len(shown) == len(classes) else of_all))
     if labelled and len(classes) <= MOST_CLASSES:
         blocks.append(_class_table(classes, splits, images, distinct, context))
+    total = int(images.sum())
+    plain = f"{count(total, 'image')}, {int(distinct.sum()):,} of them distinct"
+    plain += f" within {'their split' if len(splits) > 1 else 'the collection'}. Nothing is labelled."
     return Section(
         title="Images in each class" if labelled else "Images and distinct images",
         short="Classes" if labelled else "Images",

@@ -21,13 +21,12 @@ from fmnist_dask.report.page import (
     Mosaic,
     Picture,
     Section,
-    Text,
     Tile,
 )
 from fmnist_dask.report.pictures import picture, stretched
 from fmnist_dask.report.words import count, listing, share
 from fmnist_dask.typing import AnyArray
-from fmnist_dask.workflow.figures._text import UNLABELLED, context_basis, is_labelled, names, texts, values
+from fmnist_dask.workflow.figures._text import UNLABELLED, context_basis, is_labelled, names, shown_names, texts, values
 from fmnist_dask.workflow.registry import ReportContext
 
 MOST_CLASSES = 30
@@ -75,13 +74,25 @@ def _samples(dataset: xarray.Dataset) -> dict[str, list[Picture]]:
         values(dataset, "sample_sample"),
         texts(dataset, "sample_label"),
     )
-    classes = [name for name in names(dataset, "class") if name in set(labels)]
+    largest = set(_largest(dataset))
+    classes = [name for at, name in enumerate(names(dataset, "class")) if at in largest and name in set(labels)]
     each = max(1, MOST_SAMPLES // max(1, len(classes)))
-    chosen: dict[str, list[Picture]] = {name: [] for name in classes[:MOST_SAMPLES]}
+    chosen: dict[str, list[Picture]] = {name: [] for name in classes}
     for image, row, label in zip(images, rows.tolist(), labels, strict=True):
         if label in chosen and len(chosen[label]) < each:
             chosen[label].append(picture(image, f"{label}, row {row:,}"))
     return chosen
+
+
+def _largest(dataset: xarray.Dataset) -> list[int]:
+    """Positions of the classes that figures show: the largest, in their order."""
+    images = values(dataset, "histogram")[:, 0].sum(axis=1)
+    return sorted(np.argsort(-images, kind="stable")[:MOST_CLASSES].tolist())
+
+
+def _of_all(dataset: xarray.Dataset) -> str:
+    classes = dataset.sizes["class"]
+    return f" The {MOST_CLASSES} largest of {classes:,} classes." if classes > MOST_CLASSES else ""
 
 
 def _hero(samples: dict[str, list[Picture]]) -> tuple[Picture, ...]:
@@ -98,7 +109,7 @@ def _sample_section(samples: dict[str, list[Picture]], dataset: xarray.Dataset, 
         title="A random sample of each class" if labelled else "A random sample",
         short="Sample",
         anchor="sample",
-        lead="What do the classes look like, and does any picture stand in the wrong row?"
+        lead=f"What do the classes look like, and does any picture stand in the wrong row?{_of_all(dataset)}"
         if labelled
         else "What do the images look like?",
         basis=f"random, {shown:,} of {count(context.n_used, 'image')}",
@@ -137,21 +148,20 @@ def _properties_section(dataset: xarray.Dataset, context: ReportContext) -> Sect
     classes, properties = names(dataset, "class"), names(dataset, "property")
     counts, quartiles = values(dataset, "histogram").astype(np.int64), values(dataset, "quartiles")
     widths, meanings = values(dataset, "bin_width"), texts(dataset, "meaning")
-    chosen = np.sort(np.argsort(-counts[:, 0].sum(axis=1), kind="stable")[:MOST_CLASSES])
+    chosen, called = _largest(dataset), shown_names(classes)
     drawn = []
     for at, name in enumerate(properties):
         edges = np.arange(counts.shape[2] + 1) * widths[at]
         plot = ridges(
-            [classes[c] for c in chosen], counts[chosen, at], edges, quartiles[chosen, at], name.replace("_", " ")
+            [called[c] for c in chosen], counts[chosen, at], edges, quartiles[chosen, at], name.replace("_", " ")
         )
         drawn.append(Figure(plot, title=name.replace("_", " ").capitalize(), caption=meanings[at]))
-    of_all = "" if len(chosen) == len(classes) else f" The {len(chosen)} largest of {len(classes):,} classes."
     return Section(
         title="How bright, how contrasted, how sharp" + (", by class" if is_labelled(classes) else ""),
         short="Properties",
         anchor="properties",
         lead=f"{_contrast_of_classes(classes, quartiles, properties)}Hills are histograms, each to its own height; the "
-        f"bar is the middle half of the images, the dot their median. Look for hills with two tops.{of_all}",
+        f"bar is the middle half of the images, the dot their median. Look for hills with two tops.{_of_all(dataset)}",
         basis=context_basis(context, note="to 1/4,096 of the range"),
         blocks=(Grid(tuple(drawn), min_width=330),),
         order=ORDER_PROPERTIES,
@@ -163,6 +173,8 @@ def _contrast_of_classes(classes: list[str], quartiles: AnyArray, properties: li
     if len(known) < 2 or "brightness" not in properties:
         return ""
     median = quartiles[known, properties.index("brightness"), 2]
+    if median.max() - median.min() < 0.02:
+        return "The typical images of all classes are about equally bright. "
     darkest, brightest = known[int(median.argmin())], known[int(median.argmax())]
     return (
         f"The typical {classes[brightest]} image is the brightest (median {median.max():.2f}), "
@@ -234,8 +246,6 @@ def _listed_section(listed: dict[str, list[Tile]], context: ReportContext) -> Se
             )
             heading = f"{reason.capitalize()}: {count(total, 'image')}{few}"
             blocks.append(Gallery(tiles, heading, note=REASONS[reason][1], visible=MOST_TILES))
-    if not blocks:
-        blocks.append(Text("Nothing to show.", "good"))
     lead = (
         f"{count(suspicious, 'image')} ({share(suspicious, context.n_used)}) stand out. Are they broken, or just rare? "
         "One image may be listed for several reasons; the table suspicious.parquet has all of them."

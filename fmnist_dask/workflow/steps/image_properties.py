@@ -95,7 +95,10 @@ def _dataset(found: Properties, data: StepInput, listed: int) -> Any:
 
     return xr.Dataset(
         {
-            "histogram": (("class", "property", "bin"), counts.reshape(*counts.shape[:2], DISPLAY_BINS, -1).sum(axis=3)),
+            "histogram": (
+                ("class", "property", "bin"),
+                counts.reshape(*counts.shape[:2], DISPLAY_BINS, -1).sum(axis=3),
+            ),
             "bin_width": ("property", np.array([RANGES[name] / DISPLAY_BINS for name in names])),
             "quartiles": (("class", "property", "statistic"), _quartiles(counts)),
             "meaning": ("property", np.array(list(PROPERTIES.values()), dtype=object)),

@@ -1,0 +1,154 @@
+"""What a run's manifest says, and when."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from fmnist_dask.collection.sources.base import Source
+from fmnist_dask.collection.store import Collection
+from fmnist_dask.errors import FmnistDaskError
+from fmnist_dask.passes.probe import resident_bytes
+from fmnist_dask.workflow.fingerprint import cpu_name, recorded_versions
+from fmnist_dask.workflow.model import Workflow
+from fmnist_dask.workflow.registry import StepResult
+from fmnist_dask.workflow.rundir import FORMAT_VERSION, RunDirectory, now
+
+if TYPE_CHECKING:
+    from fmnist_dask.cluster.connect import Connection
+    from fmnist_dask.passes.distributed import DistributedEngine
+
+#: Step words that mean "the result is there".
+PUBLISHED = ("SUCCEEDED", "REUSED")
+
+
+def fresh_step(workflow: Workflow, name: str) -> dict[str, Any]:
+    """The record of a step that has not begun."""
+    spec = workflow.steps[name]
+    return {
+        "uses": spec.uses,
+        "split": spec.split,
+        "on": spec.on,
+        "status": "PENDING",
+        "seconds": None,
+        "passes": 0,
+        "fingerprint": None,
+        "metrics": {},
+        "exact": None,
+        "n_used": None,
+        "n_total": None,
+    }
+
+
+def step_outcome(result: StepResult, n: int, passes: int, seconds: float, tables: list[str]) -> dict[str, Any]:
+    """What a published result adds to its step's record."""
+    return {
+        "status": "SUCCEEDED",
+        "seconds": round(seconds, 3),
+        "passes": passes,
+        "metrics": result.metrics,
+        "exact": result.exact,
+        "n_used": result.n_used if result.n_used is not None else n,
+        "n_total": result.n_total if result.n_total is not None else n,
+        "tables": tables,
+    }
+
+
+def begin_record(run: RunDirectory, workflow: Workflow, source: Source | Collection) -> None:
+    """The manifest of a run that begins; records of steps that an earlier one has published are kept."""
+    previous = run.manifest.get("steps", {})
+    run.manifest |= {
+        "format_version": FORMAT_VERSION,
+        "run": run.path.name,
+        "status": "RUNNING",
+        "workflow": workflow.name,
+        "title": workflow.report.title,
+        "source": {
+            "name": source.name,
+            "path": location(source),
+            "fingerprint": source.fingerprint,
+            "n": source.n,
+        },
+        "seed": workflow.seed,
+        "versions": recorded_versions(),
+        "cpu": cpu_name(),
+        "cluster": run.manifest.get("cluster"),
+        "started": now(),
+        "ended": None,
+        "seconds": None,
+        "peak_worker_bytes": run.manifest.get("peak_worker_bytes"),
+        "peak_driver_bytes": None,
+        "passes": 0,
+        "bytes_read": 0,
+        "error": None,
+        "steps": {name: previous.get(name) or fresh_step(workflow, name) for name in workflow.steps},
+    }
+    run.save()
+
+
+def describe_source(run: RunDirectory, source: Source | Collection, collection: Collection) -> None:
+    """What the manifest says of the collection."""
+    run.manifest["source"] = {
+        "name": collection.name,
+        "path": location(source),
+        "fingerprint": collection.source.get("fingerprint", collection.fingerprint),
+        "n": collection.n,
+        "kind": collection.source.get("kind"),
+        "description": collection.source.get("description"),
+        "synthetic": collection.source.get("synthetic", False),
+        "image_shape": list(collection.image_shape),
+        "class_names": list(collection.class_names),
+        "splits": collection.splits,
+        "collection": collection.path,
+        "collection_fingerprint": collection.fingerprint,
+        "pixel_bytes": collection.n * collection.image_bytes,
+        "stored_bytes": collection.stored_bytes(),
+        "n_quarantined": collection.n_quarantined,
+    }
+    run.save()
+
+
+def account(run: RunDirectory, engine: DistributedEngine, before: dict[str, Any], connection: Connection) -> None:
+    """What the pass engine and the workers have done and needed."""
+    with contextlib.suppress(Exception):  # the cluster may be gone: the run's own error matters then
+        states = connection.worker_states()
+        known = {state["pid"] for state in before.values()}
+        there = {state["pid"] for state in states.values()}
+        run.manifest |= {
+            "peak_worker_bytes": max(state["peak_bytes"] for state in states.values()),
+            "worker_restarts": len(there - known),
+            "spilled_bytes": sum(state["spilled_bytes"] for state in states.values()),
+        }
+    run.manifest |= {
+        "planned_worker_bytes": engine.planned_worker_bytes,
+        "passes": engine.statistics.passes,
+        "tasks": engine.statistics.tasks,
+        "chunks_read": engine.statistics.chunks_read,
+        "bytes_read": engine.statistics.bytes_read,
+    }
+
+
+def end_record(run: RunDirectory, status: str, seconds: float, error: str | None) -> None:
+    """The manifest's last words."""
+    for record in run.manifest["steps"].values():
+        if record["status"] in ("RUNNING", "PENDING"):
+            record["status"] = "STOPPED" if status == "STOPPED" else "SKIPPED"
+    run.manifest |= {
+        "status": status,
+        "ended": now(),
+        "seconds": round(seconds, 3),
+        "peak_driver_bytes": resident_bytes(peak=True),
+        "error": error,
+    }
+    run.save()
+    run.event("done" if status == "SUCCEEDED" else "error", None, status=status, error=error)
+
+
+def location(source: Source | Collection) -> str:
+    """Where the images came from."""
+    return source.path if isinstance(source, Collection) else source.location
+
+
+def message_of(error: Exception) -> str:
+    """An error in words, for manifests and events."""
+    return str(error) if isinstance(error, FmnistDaskError) else f"{type(error).__name__}: {error}"
