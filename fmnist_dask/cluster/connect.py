@@ -93,7 +93,8 @@ def _start(config: ClusterConfig) -> Any:
     count = worker_count(config)
     local = config.class_name == "LocalCluster"
     if local:
-        kwargs = {"n_workers": count, "processes": True, **kwargs}
+        # Errors reach the driver as exceptions; workers need not print them, too.
+        kwargs = {"n_workers": count, "processes": True, "silence_logs": logging.ERROR, **kwargs}
     try:
         cluster = cluster_class(*config.args, **kwargs)
         if not local:

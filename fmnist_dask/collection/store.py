@@ -6,7 +6,7 @@ import functools
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -115,17 +115,8 @@ class Collection:
         return values
 
     def split_code(self, split: str) -> int | None:
-        """Code of a split; ``None`` for all rows.
-
-        A collection with a single split has nothing to tell apart, so that ``train`` means all of it.
-        """
-        if split == "all" or (len(self.splits) == 1 and split == "train"):
-            return None
-        if split not in self.splits:
-            raise UsageError(
-                f'the collection {self.name} has no split "{split}"', nearest(split, [*self.splits, "all"])
-            )
-        return list(self.splits).index(split)
+        """Code of a split, see :func:`split_code`."""
+        return split_code(self, split)
 
     def rows_in(self, split: str) -> int:
         """Samples in a split."""
@@ -146,6 +137,31 @@ class Collection:
         from fmnist_dask.collection.html import collection_html
 
         return collection_html(self)
+
+
+class HasSplits(Protocol):
+    """Anything whose rows belong to splits."""
+
+    @property
+    def splits(self) -> dict[str, int]:
+        """Rows of each split, in the order of their codes."""
+
+
+def split_code(source: HasSplits, split: str) -> int | None:
+    """Code of a split; ``None`` for all rows.
+
+    A collection with a single split has nothing to tell apart, so that ``train`` means all of it.
+
+    Raises
+    ------
+    UsageError
+        There is no such split.
+    """
+    if split == "all" or (len(source.splits) == 1 and split == "train"):
+        return None
+    if split not in source.splits:
+        raise UsageError(f'there is no split "{split}"', nearest(split, [*source.splits, "all"]))
+    return list(source.splits).index(split)
 
 
 @functools.lru_cache(maxsize=8)

@@ -76,7 +76,7 @@ def plan_ingest(source: Source, path: str | Path, chunk_rows: int | None = None)
     A part is one chunk where rows can be reached directly. All chunks that begin in a compressed stream are one part,
     so that the stream is decompressed once; its last chunk is filled up from the head of the next partition.
     """
-    rows = chunk_rows or rows_per_chunk(source.image_shape)
+    rows = chunk_rows or rows_per_chunk(source.image_shape, source.chunk_bytes)
     ends = np.cumsum([partition.rows for partition in source.partitions])
     parts: list[Part] = []
     stream_of_last = -1

@@ -6,13 +6,14 @@ import pickle
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fmnist_dask.collection.store import split_code
 from fmnist_dask.errors import ClusterError, FmnistDaskError
 from fmnist_dask.passes.columns import ColumnOnDisk, create_columns
 from fmnist_dask.passes.fused import FusedScan, fuse
-from fmnist_dask.passes.local import split_code
 from fmnist_dask.passes.probe import release_memory
 from fmnist_dask.passes.protocol import PassProgress, PassStatistics, ProgressCallback, Readable, Scan, State, Tasks
 from fmnist_dask.passes.sizing import PassPlan, Workers, check_memory, plan_pass
@@ -143,8 +144,7 @@ class DistributedEngine:
         done, total = 0, sum(weights.values())
         try:
             for future in as_completed(futures):
-                if future.status == "error":
-                    break
+                _result(future)
                 done += weights[future.key]
                 if progress is not None:
                     progress(PassProgress(tasks.name, tasks.unit, done, total, seconds=time.perf_counter() - started))
@@ -156,21 +156,37 @@ class DistributedEngine:
         return results
 
 
-def _run_task(chunks: Sequence[int], number: int, specification: Any, topic: str) -> list[State]:
+@dataclass(frozen=True)
+class _Failure:
+    """An error that another try would only repeat: handed on as a value, so that Dask does not retry."""
+
+    error: FmnistDaskError
+
+
+def _run_task(chunks: Sequence[int], number: int, specification: Any, topic: str) -> list[State] | _Failure:
     source, fused, columns, prefetch = specification
-    states = run_chunks(source, fused, chunks, columns, _reporter(topic, number, len(chunks)), prefetch)
+    try:
+        states = run_chunks(source, fused, chunks, columns, _reporter(topic, number, len(chunks)), prefetch)
+    except FmnistDaskError as error:
+        return _Failure(error)
     release_memory()
     return states
 
 
 def _call(function: Callable[..., Any], *arguments: Any) -> Any:
-    outcome = function(*arguments)
+    try:
+        outcome = function(*arguments)
+    except FmnistDaskError as error:
+        return _Failure(error)
     release_memory()
     return outcome
 
 
-def _combine_task(parts: Sequence[list[State]], specification: Any) -> list[State]:
-    return combine_states(specification[1], parts)
+def _combine_task(parts: Sequence[list[State] | _Failure], specification: Any) -> list[State] | _Failure:
+    for part in parts:
+        if isinstance(part, _Failure):
+            return part
+    return combine_states(specification[1], [part for part in parts if not isinstance(part, _Failure)])
 
 
 def _reporter(topic: str, number: int, total: int) -> Callable[[int, int], None]:
@@ -196,15 +212,16 @@ def _result(future: Future) -> Any:
     from distributed.scheduler import KilledWorker
 
     try:
-        return future.result()
-    except FmnistDaskError:
-        raise
+        outcome = future.result()
     except KilledWorker as error:
         raise ClusterError(
             f"workers died {error.allowed_failures + 1} times while they ran {error.task}: "
             "most likely they ran out of memory",
             "give workers a larger memory_limit in the cluster file, and look into their logs",
         ) from error
+    if isinstance(outcome, _Failure):
+        raise outcome.error
+    return outcome
 
 
 class _Meter:

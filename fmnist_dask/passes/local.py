@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from fmnist_dask.collection.block import Block
-from fmnist_dask.errors import UsageError, nearest
+from fmnist_dask.collection.store import split_code
+from fmnist_dask.errors import UsageError
 from fmnist_dask.passes.columns import columns_in_memory
 from fmnist_dask.passes.fused import fuse
 from fmnist_dask.passes.protocol import (
@@ -95,15 +96,6 @@ class ArrayCollection:
             raise KeyError(name)
         values: AnyArray = arrays[name][start:stop]  # type: ignore[index]
         return values
-
-
-def split_code(source: Readable, split: str) -> int | None:
-    """Code of a split, ``None`` for all rows; a single split is all there is."""
-    if split == "all" or (len(source.splits) == 1 and split == "train"):
-        return None
-    if split not in source.splits:
-        raise UsageError(f'no split "{split}"', nearest(split, [*source.splits, "all"]))
-    return list(source.splits).index(split)
 
 
 class LocalEngine:

@@ -284,13 +284,13 @@ def _embed(models: list[UIElement]) -> tuple[Markup, list[Markup]]:
         for model in models:
             document.add_root(model)
     script, divs = components(tuple(models))
-    return Markup(script), [Markup(div) for div in divs]
+    return Markup(script), [Markup(div) for div in divs]  # noqa: S704
 
 
 @functools.cache
 def _bokeh_script() -> Markup:
     # Only the core: no tables, widgets, WebGL or TeX, which would more than double the file.
-    return Markup(Resources(mode="inline", components=["bokeh"]).render())
+    return Markup(Resources(mode="inline", components=["bokeh"]).render())  # noqa: S704
 
 
 @functools.cache

@@ -60,9 +60,7 @@ def advance(
         tasks = [item for item in running.values() if isinstance(item.request, Tasks)]
         if tasks:
             item = tasks[0]
-            done, broken = _run(
-                [item], partial(_call, engine, item, callbacks), callbacks
-            )
+            done, broken = _run([item], partial(_call, engine, item, callbacks), callbacks)
         else:
             shared = [item for item in running.values() if isinstance(item.request, Scan)]
             if not shared:

@@ -72,7 +72,7 @@ def load_workflow(
         data["source"] = str(source)
     if source_options:
         data["source"] = _with_options(data.get("source", "garments"), source_options)
-    _apply_settings(data, settings)
+    _apply_settings(data, settings, lines)
     workflow = _validate(data, lines)
     _check_steps(workflow, lines)
     _check_order(workflow, lines)
@@ -85,6 +85,8 @@ class _Lines:
     def __init__(self, path: Path, text: str) -> None:
         self.path = path
         self.lines: dict[KeyPath, int] = {}
+        #: What ``--set`` has put in: key → its words.
+        self.settings: dict[KeyPath, str] = {}
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         if root is not None:
             self._walk(root, ())
@@ -101,7 +103,10 @@ class _Lines:
                 self._walk(value, (*at, index))
 
     def where(self, at: KeyPath) -> str:
-        """``file:line`` of a key, or of the nearest one above it."""
+        """``file:line`` of a key, or of the nearest one above it; ``--set …`` where that put it in."""
+        for length in range(len(at), 0, -1):
+            if at[:length] in self.settings:
+                return f"--set {self.settings[at[:length]]}"
         while at and at not in self.lines:
             at = at[:-1]
         return f"{self.path}:{self.lines[at]}" if at else str(self.path)
@@ -116,7 +121,7 @@ def _with_options(source: Any, options: Mapping[str, str]) -> dict[str, Any]:
     return {**base, **{key: yaml.safe_load(value) for key, value in options.items()}}
 
 
-def _apply_settings(data: dict[str, Any], settings: Sequence[str]) -> None:
+def _apply_settings(data: dict[str, Any], settings: Sequence[str], lines: _Lines) -> None:
     for setting in settings:
         target, equals, value = setting.partition("=")
         step, dot, parameter = target.partition(".")
@@ -133,7 +138,9 @@ def _apply_settings(data: dict[str, Any], settings: Sequence[str]) -> None:
             steps[step] = {}
         if parameter in ("split", "on"):
             steps[step][parameter] = parsed
+            lines.settings["steps", step, parameter] = setting
         else:
+            lines.settings["steps", step, "with", parameter] = setting
             steps[step].setdefault("with", {})[parameter] = parsed
 
 

@@ -15,7 +15,7 @@ from fmnist_dask.cluster.config import ClusterConfig, load_cluster
 from fmnist_dask.collection.lease import Lease
 from fmnist_dask.collection.sources.base import Source
 from fmnist_dask.collection.sources.detect import open_source
-from fmnist_dask.collection.store import Collection
+from fmnist_dask.collection.store import Collection, split_code
 from fmnist_dask.errors import RunError, UsageError, nearest
 from fmnist_dask.passes.protocol import Algorithm, Engine, PassProgress
 from fmnist_dask.workflow.advance import Callbacks, Running, advance
@@ -84,10 +84,13 @@ class Runner:
         self.force = force
         self.chosen = closure(workflow, only)
         self.source = open_source(workflow.source)
+        for spec in workflow.steps.values():
+            split_code(self.source, spec.split)  # an unknown split is said before any work
         self.store = Path(self.source.path) if isinstance(self.source, Collection) else self._store_path(store)
         self.run = RunDirectory(self._out_path(out))
         self._last_event = 0.0
         self._reused_all = False
+        self._default_place = out is None
 
     def _store_path(self, store: str | Path | None) -> Path:
         assert isinstance(self.source, Source)
@@ -188,7 +191,6 @@ class Runner:
         pending = []
         for name in _ordered(self.workflow):
             spec = self.workflow.steps[name]
-            collection.split_code(spec.split)  # fails early on an unknown split
             inputs = {needed: fingerprints[needed] for needed in sorted(prerequisites(spec, self.workflow))}
             fingerprint = step_fingerprint(
                 find_step(spec.uses), spec, collection.fingerprint, self.workflow.seed, inputs
@@ -277,7 +279,8 @@ class Runner:
         nothing_new = self._reused_all and self.run.report.exists()
         if any(step["status"] in PUBLISHED for step in steps) and not nothing_new:
             write_report(self.run)
-        self.run.link_latest()
+        if self._default_place:
+            self.run.link_latest()
 
 
 def write_report(run: RunDirectory) -> Path:

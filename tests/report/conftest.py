@@ -75,25 +75,21 @@ def collection(kind: str) -> ArrayCollection:
     raise KeyError(kind)
 
 
-KINDS = (
-    "labelled", "unlabelled", "colour", "two channels", "large", "many classes", "all the same", "partly labelled",
-    "one image", "several sizes",
-)  # fmt: skip
-
-
 @pytest.fixture(scope="session")
 def step_result() -> Callable[..., tuple[StepResult, ReportContext]]:
-    """Run a step on a kind of collection; the result and what its figure builder is told."""
+    """Run a step on a collection, or a kind of one; the result and what its figure builder is told."""
     cache: dict[Any, tuple[StepResult, ReportContext]] = {}
 
-    def run(kind: str, uses: str, split: str = "all") -> tuple[StepResult, ReportContext]:
-        if (kind, uses, split) not in cache:
-            source = collection(kind)
+    def run(kind: Any, uses: str, split: str = "all") -> tuple[StepResult, ReportContext]:
+        if isinstance(kind, ArrayCollection) or (kind, uses, split) not in cache:
+            source = kind if isinstance(kind, ArrayCollection) else collection(kind)
             code = None if split == "all" else list(source.splits).index(split)
             result = drive(find_step(uses).function(StepInput(source, split, code, 0)), source, LocalEngine())
             total = result.n_total or source.n
             used = total if result.n_used is None else result.n_used
             context = ReportContext(uses, uses, split, result.metrics, used, total, source.class_names)
+            if isinstance(kind, ArrayCollection):
+                return result, context
             cache[kind, uses, split] = result, context
         return cache[kind, uses, split]
 

@@ -10,7 +10,6 @@ from html import unescape
 from pathlib import Path
 
 import pytest
-from conftest import EVIL, STEPS
 
 from fmnist_dask.report.page import Page, assemble, render
 from fmnist_dask.workflow.registry import find_step
@@ -18,7 +17,8 @@ from fmnist_dask.workflow.registry import find_step
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser", "google-chrome-stable"))), None
 )
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome on this machine")
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome on this machine")]
+EVIL = "<script>alert(1)</script>"
 
 #: Bokeh draws in shadow trees, which a dump of the page leaves out; so the page counts for itself.
 PROBE = """<script>
@@ -75,16 +75,19 @@ def test_report_draws_without_complaint(garments_page, tmp_path):
     assert complaints(log) == []
     assert state["roots"] == garments_page.count('data-root-id="')
     assert state["canvases"] >= state["roots"] > 20
-    assert state["overflowing"] == [] and state["page"] <= state["width"] == 1280
+    assert state["overflowing"] == []
+    assert state["page"] <= state["width"] == 1280
 
 
 @pytest.mark.timeout(90)
 def test_hostile_and_long_names_on_a_telephone(step_result, tmp_path):
     parts = {}
-    for uses in STEPS:
+    for uses in ("duplicates", "pixel_stats", "image_properties"):
         result, context = step_result("labelled", uses)
         parts[uses] = find_step(uses).contribution(result.dataset, context)
     state, log = open_page(render(assemble(Page(EVIL), parts)), 390, tmp_path)
-    assert state["alerted"] == 0 and complaints(log) == []
+    assert state["alerted"] == 0
+    assert complaints(log) == []
     assert state["canvases"] >= state["roots"] > 10
-    assert state["overflowing"] == [] and state["page"] <= state["width"] == 390
+    assert state["overflowing"] == []
+    assert state["page"] <= state["width"] == 390

@@ -25,7 +25,8 @@ def test_class_bars_show_images_and_copies():
     assert plot.xaxis[0].axis_label == "images"
     assert plot.yaxis[0].axis_label == "class"
     assert plot.yaxis[0].major_label_overrides == {0: "cat", 1: "dog"}
-    assert plot.x_range.start == 0 and plot.x_range.end >= 10
+    assert plot.x_range.start == 0
+    assert plot.x_range.end >= 10
     assert (plot.y_range.start, plot.y_range.end) == (1.5, -0.5)  # the first class on top
     assert [item.label.value for item in plot.legend[0].items] == [
         "train, distinct",
@@ -33,7 +34,8 @@ def test_class_bars_show_images_and_copies():
         "surplus copies",
     ]
     train = plot.renderers[0].data_source.data
-    assert train["images"].tolist() == [10, 7] and train["surplus"].tolist() == [1, 0]
+    assert train["images"].tolist() == [10, 7]
+    assert train["surplus"].tolist() == [1, 0]
     assert {r.glyph.fill_color for r in plot.renderers if r.glyph.left != 0} == {WARN_COLOUR}
     assert all(y.max() < 1.5 and y.min() > -0.5 for y in (r.data_source.data["y"] for r in plot.renderers))
     assert plot.select_one(HoverTool).tooltips[0] == ("class", "@class")
@@ -49,7 +51,8 @@ def test_class_bars_without_copies_need_no_legend_entry():
 def test_count_bars():
     plot = count_bars(["28 × 28", "32 × 32"], [5, 2], "images", "size")
     assert plot.renderers[0].data_source.data["count"] == [5, 2]
-    assert plot.xaxis[0].axis_label == "images" and plot.toolbar_location is None
+    assert plot.xaxis[0].axis_label == "images"
+    assert plot.toolbar_location is None
 
 
 def test_panels_share_one_scale_and_keep_pixels_square():
@@ -66,7 +69,8 @@ def test_panels_share_one_scale_and_keep_pixels_square():
     assert plot.y_range.start > plot.y_range.end  # row 0 on top
     np.testing.assert_allclose(glyph_values(plot, glyphs[0], "panel_0")[0], mean, rtol=1e-6)
     data = plot.renderers[0].data_source.data
-    assert data["row"][0][27, 0] == 27 and data["column"][0][0, 13] == 13
+    assert data["row"][0][27, 0] == 27
+    assert data["column"][0][0, 13] == 13
     assert [label for label, _ in plot.select_one(HoverTool).tooltips] == ["column, row", "mean", "median", "std"]
 
 
@@ -75,7 +79,8 @@ def test_panels_in_colour():
     values[..., 0] = 1.0
     plot = panels([Panel("mean", values, brightness_mapper()), Panel("std", values, spread_mapper(), as_picture=False)])
     colour, plain = (item.glyph for item in plot.renderers[:2])
-    assert isinstance(colour, ImageRGBA) and isinstance(plain, Image)
+    assert isinstance(colour, ImageRGBA)
+    assert isinstance(plain, Image)
     packed = plot.renderers[0].data_source.data["panel_0_colour"][0]
     assert packed.view(np.uint8).reshape(4, 4, 4)[0, 0].tolist() == [255, 0, 0, 255]
     np.testing.assert_allclose(plot.renderers[0].data_source.data["panel_1"][0], 1 / 3, rtol=1e-6)
@@ -112,13 +117,16 @@ def test_value_histogram_is_logarithmic_and_in_shares():
     overall = np.zeros(256, np.int64)
     overall[[0, 100, 255]] = 90, 9, 1
     plot = value_histogram(overall, {"test": overall * 3})
-    assert "log" in plot.yaxis[0].axis_label and "pixel value" in plot.xaxis[0].axis_label
+    assert "log" in plot.yaxis[0].axis_label
+    assert "pixel value" in plot.xaxis[0].axis_label
     bars, line = plot.renderers
     assert bars.data_source.data["share"][[0, 100, 255]].tolist() == [0.9, 0.09, 0.01]
-    assert 0 < plot.y_range.start < 0.01 and plot.y_range.end > 0.9
+    assert 0 < plot.y_range.start < 0.01
+    assert plot.y_range.end > 0.9
     assert bars.data_source.data["top"].min() >= plot.y_range.start
     steps = line.data_source.data["share"]
-    assert steps[0] == 0.9 and np.isnan(steps[1])  # nothing to draw where there is nothing
+    assert steps[0] == 0.9
+    assert np.isnan(steps[1])
     assert value_histogram(np.zeros(256, np.int64)).y_range.start > 0
 
 
@@ -129,5 +137,6 @@ def test_ridges():
     assert plot.xaxis[0].axis_label == "brightness"
     assert (plot.x_range.start, plot.x_range.end) == (1, 3)
     hill = plot.renderers[0].data_source.data["y"]
-    assert min(hill[0]) == pytest.approx(-0.78) and max(hill[0]) == 0
+    assert min(hill[0]) == pytest.approx(-0.78)
+    assert max(hill[0]) == 0
     assert set(hill[1]) == {1}  # an empty class is a flat line

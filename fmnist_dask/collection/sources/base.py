@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from fmnist_dask.collection.layout import CHUNK_BYTES
 from fmnist_dask.errors import UsageError, nearest
 from fmnist_dask.typing import AnyArray, UInt8Array
 
@@ -80,6 +81,8 @@ class Source(ABC):
         In row order; partitions of one split stand together.
     extra_arrays
         Further arrays with one value a row: name → (dtype, attributes).
+    chunk_bytes
+        Pixels of one chunk of the collection to be made.
     named_rows
         Whether ``source_name`` holds strings rather than row numbers.
     """
@@ -94,6 +97,7 @@ class Source(ABC):
     partitions: tuple[Partition, ...]
     extra_arrays: Mapping[str, tuple[Any, dict[str, Any]]] = MappingProxyType({})
     named_rows: bool = False
+    chunk_bytes: int = CHUNK_BYTES
 
     @abstractmethod
     def read(self, partition: int, start: int, stop: int, batch_rows: int) -> Iterator[Rows]:
@@ -123,7 +127,7 @@ class Source(ABC):
     @property
     def fingerprint(self) -> str:
         """Hex digest of :meth:`identity`; two runs that read the same source share a collection by it."""
-        identity = {"kind": self.kind, "name": self.name, **self.identity()}
+        identity = {"kind": self.kind, "name": self.name, "chunk_bytes": self.chunk_bytes, **self.identity()}
         return hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=16).hexdigest()
 
     def provenance(self) -> dict[str, Any]:
@@ -167,5 +171,8 @@ def take_options(kind: str, options: dict[str, Any], **known: tuple[type, Any]) 
                 raise ValueError
             taken[key] = wanted(value)
         except (TypeError, ValueError, OverflowError):
-            raise UsageError(f"source option {key}={value!r} is no {wanted.__name__}") from None
+            kind_of_value = "whole number" if wanted is int else wanted.__name__
+            raise UsageError(
+                f"source option {key}={value!r} is no {kind_of_value}", f"the default is {known[key][1]}"
+            ) from None
     return taken

@@ -25,7 +25,8 @@ def open_source(spec: str | Path | Mapping[str, Any], options: Mapping[str, Any]
         A name (``garments``, ``digits``, ``fashion-mnist``, ``mnist``), a path, or a mapping with ``name`` or ``path``
         and source options.
     options
-        Source options that come on top of those of the mapping.
+        Source options that come on top of those of the mapping. Every source takes ``chunk_mib``, the pixels of one
+        chunk in MiB.
 
     Returns
     -------
@@ -38,6 +39,26 @@ def open_source(spec: str | Path | Mapping[str, Any], options: Mapping[str, Any]
         Nothing there, or nothing that any source reads.
     """
     place, taken = _resolve(spec, dict(options or {}))
+    chunk_mib = taken.pop("chunk_mib", None)
+    source = _open(place, taken)
+    if chunk_mib is not None:
+        if isinstance(source, Collection):
+            raise UsageError(f"{place} is a collection already; chunk_mib does not apply to it")
+        source.chunk_bytes = _chunk_bytes(chunk_mib)
+    return source
+
+
+def _chunk_bytes(chunk_mib: Any) -> int:
+    try:
+        mebibytes = float(chunk_mib)
+    except (TypeError, ValueError):
+        mebibytes = 0.0
+    if not 0.01 <= mebibytes <= 1024:
+        raise UsageError(f"source option chunk_mib={chunk_mib!r} is no number from 0.01 to 1024", "the default is 16")
+    return int(mebibytes * 2**20)
+
+
+def _open(place: str, taken: dict[str, Any]) -> Source | Collection:
     if place == "garments":
         from fmnist_dask.collection.sources.garments import Garments
 

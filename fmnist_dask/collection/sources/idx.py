@@ -159,7 +159,8 @@ class Idx(Source):
         self.images: list[IdxFile] = []
         self.labels: list[IdxFile | None] = []
         partitions = []
-        for split, (images, labels) in find_idx_files(directory).items():
+        # Workers may have another working directory.
+        for split, (images, labels) in find_idx_files(directory.resolve()).items():
             pixels = IdxFile(images, 3)
             classes = None if labels is None else IdxFile(labels, 1)
             if classes is not None and classes.shape[0] != pixels.shape[0]:

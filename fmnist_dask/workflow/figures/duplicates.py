@@ -170,9 +170,7 @@ def _classes_section(dataset: xarray.Dataset, context: ReportContext) -> Section
         title="Images in each class" if labelled else "Images and distinct images",
         short="Classes" if labelled else "Images",
         anchor="classes",
-        lead=_balance(classes, images.sum(axis=0))
-        if labelled
-        else "Nothing is labelled: all images count as one group.",
+        lead=_balance(classes, images.sum(axis=0)) if labelled else plain,
         basis=context_basis(context),
         blocks=tuple(blocks),
         order=ORDER_CLASSES,

@@ -1,0 +1,52 @@
+"""Fixtures for all tests: real data sets, and a cluster of real processes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from fmnist_dask.cluster.config import ClusterConfig
+from fmnist_dask.cluster.connect import Connection, connect
+
+# Makes support.py importable here and, since child processes inherit the path, in workers.
+sys.path.append(str(Path(__file__).parent))
+
+settings.register_profile("default", deadline=None, max_examples=25)
+settings.register_profile("ci", parent=settings.get_profile("default"), derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Callable[[str], Path]:
+    """``real_data(name)``: the directory of a real data set; skips where there is none. Mark such tests ``data``."""
+
+    def find(name: str) -> Path:
+        root = os.environ.get("FMNIST_DASK_DATA")
+        if not root or not (Path(root) / name).is_dir():
+            pytest.skip(f"set FMNIST_DASK_DATA to a directory that holds {name}/")
+        return Path(root) / name
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def start_cluster() -> Callable[[int], Iterator[Connection]]:
+    """``start_cluster(workers)``: a context manager with a connection to that many fresh worker processes."""
+
+    def start(workers: int) -> Iterator[Connection]:
+        kwargs = {"threads_per_worker": 1, "memory_limit": "1GiB", "dashboard_address": "127.0.0.1:0"}
+        return connect(ClusterConfig(kwargs=kwargs, scale=workers))  # type: ignore[return-value]
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def cluster(start_cluster: Callable[[int], Iterator[Connection]]) -> Iterator[Connection]:
+    """A cluster of two worker processes, shared by all tests that leave its workers alive."""
+    with start_cluster(2) as connection:  # type: ignore[attr-defined]
+        yield connection

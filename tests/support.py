@@ -1,0 +1,213 @@
+"""What several test modules build their data from. Importable, also by worker processes (see ``conftest.py``)."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import gzip
+import struct
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fmnist_dask.collection.block import Block
+from fmnist_dask.collection.sources.base import Partition, Rows, Source
+from fmnist_dask.collection.store import Collection
+from fmnist_dask.collection.writer import IngestPlan, begin, commit, plan_ingest, write_part
+from fmnist_dask.kernels.hashing import content_hashes
+from fmnist_dask.passes.local import ArrayCollection
+from fmnist_dask.passes.protocol import Readable, Reduction
+
+CLASSES = ("shoe", "shirt", "bag")
+SPLITS = ("train", "test")
+
+
+def random_images(n: int, shape: tuple[int, ...] = (5, 4), distinct: int | None = None, seed: int = 0) -> np.ndarray:
+    """Random images; with ``distinct``, only that many different ones."""
+    rng = np.random.default_rng(seed)
+    pool = rng.integers(0, 256, (n if distinct is None else distinct, *shape), dtype=np.uint8)
+    return pool if distinct is None else pool[rng.integers(0, distinct, n)]
+
+
+def collection_of(
+    n: int,
+    shape: tuple[int, ...] = (5, 4),
+    chunk_rows: int = 7,
+    distinct: int | None = None,
+    seed: int = 0,
+    labelled: bool = True,
+    splits: tuple[str, ...] = SPLITS,
+    hashed: bool = False,
+) -> ArrayCollection:
+    """Random images in memory, with random labels (some unknown) and splits."""
+    rng = np.random.default_rng(seed + 1)
+    image = random_images(n, shape, distinct, seed)
+    return ArrayCollection(
+        image,
+        rng.integers(-1, len(CLASSES), n) if labelled else None,
+        rng.integers(0, len(splits), n),
+        CLASSES if labelled else (),
+        splits,
+        chunk_rows,
+        {"content_hash": content_hashes(image)} if hashed else {},
+    )
+
+
+def rechunked(source: ArrayCollection, chunk_rows: int) -> ArrayCollection:
+    """The same images in chunks of another length."""
+    return dataclasses.replace(source, chunk_rows=chunk_rows, reads=[])
+
+
+def image_reads(source: ArrayCollection) -> list[int]:
+    """First rows of all reads of images, in order of reading."""
+    return [start for name, start in source.reads if name == "image"]
+
+
+def assert_same(left: Any, right: Any) -> None:
+    """Compare nested results of passes: values, dtypes and the order of keys."""
+    if isinstance(left, dict):
+        assert isinstance(right, dict)
+        assert list(left) == list(right)
+        for key in left:
+            assert_same(left[key], right[key])
+    elif isinstance(left, (list, tuple)):
+        assert len(left) == len(right)
+        for one, other in zip(left, right, strict=True):
+            assert_same(one, other)
+    elif isinstance(left, np.ndarray):
+        assert left.dtype == right.dtype
+        np.testing.assert_array_equal(left, right)
+    else:
+        assert left == right
+
+
+class ArraySource(Source):
+    """Images in memory as raw input. ``seekable`` says whether its partitions can be entered anywhere."""
+
+    kind = "arrays"
+    location = "memory"
+    description = "Arrays of a test."
+    class_names = CLASSES
+
+    def __init__(
+        self,
+        image: np.ndarray,
+        label: np.ndarray | None,
+        splits: dict[str, int],
+        seekable: bool = True,
+        name: str = "arrays",
+        pause: float = 0.0,
+    ) -> None:
+        self.image, self.label, self.name, self.pause = image, label, name, pause
+        self.image_shape = image.shape[1:]
+        self.partitions = tuple(Partition(split, rows, seekable) for split, rows in splits.items())
+
+    def identity(self) -> dict[str, Any]:
+        return {"sum": int(self.image.sum()), "n": len(self.image)}
+
+    def read(self, partition: int, start: int, stop: int, batch_rows: int) -> Iterator[Rows]:
+        offset = sum(part.rows for part in self.partitions[:partition])
+        for at in range(start, stop, batch_rows):
+            time.sleep(self.pause)
+            rows = np.arange(at, min(stop, at + batch_rows), dtype=np.int64)
+            label = None if self.label is None else self.label[rows + offset].astype(np.int16)
+            yield Rows(self.image[rows + offset], label, rows)
+
+
+def array_source(n: int = 1500, seekable: bool = True, name: str = "arrays", pause: float = 0.0) -> ArraySource:
+    """Random images of two splits, the second a third of them, with duplicates."""
+    label = np.random.default_rng(5).integers(-1, len(CLASSES), n)
+    image = random_images(n, (6, 5), distinct=n // 2, seed=3)
+    return ArraySource(image, label, {"train": n - n // 3, "test": n // 3}, seekable, name, pause)
+
+
+def write_store(plan: IngestPlan) -> Collection:
+    """Carry out an ingest in this process."""
+    for part in begin(plan):
+        write_part(plan, part)
+    return commit(plan)
+
+
+def stored(source: Source, path: Path, chunk_rows: int | None = 256) -> Collection:
+    """A committed store of a source."""
+    return write_store(plan_ingest(source, path, chunk_rows))
+
+
+def write_idx(path: Path, values: np.ndarray, magic: int | None = None, tail: bytes = b"") -> Path:
+    """Write an IDX file; compressed if its name says so."""
+    header = struct.pack(">I", 0x0800 + values.ndim if magic is None else magic)
+    data = header + struct.pack(f">{values.ndim}I", *values.shape) + values.astype(np.uint8).tobytes() + tail
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(data, 1, mtime=0) if path.suffix == ".gz" else data)
+    return path
+
+
+def write_idx_set(directory: Path, train: int = 40, test: int = 10, suffix: str = ".gz", classes: int = 10) -> Path:
+    """Write the four files of an IDX data set, and return their directory."""
+    image = random_images(train + test, (6, 5), seed=11)
+    label = np.arange(train + test) % classes
+    for prefix, part in (("train", slice(0, train)), ("t10k", slice(train, None))):
+        write_idx(directory / f"{prefix}-images-idx3-ubyte{suffix}", image[part])
+        write_idx(directory / f"{prefix}-labels-idx1-ubyte{suffix}", label[part])
+    return directory
+
+
+@dataclasses.dataclass(frozen=True)
+class SlowSum(Reduction):
+    """Rows and sum of their pixels; takes its time over each block."""
+
+    seconds: float = 0.0
+
+    def initial(self, source: Readable) -> np.ndarray:
+        return np.zeros(2, np.int64)
+
+    def chunk(self, state: np.ndarray, block: Block) -> np.ndarray:
+        time.sleep(self.seconds)
+        state += np.array([len(block), int(block.image.sum(dtype=np.int64))])
+        return state
+
+    def combine(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        return left + right
+
+    def state_bytes(self, source: Readable) -> int:
+        return 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Sized(Reduction):
+    """Counts rows; declares whatever memory a test wants it to."""
+
+    state: int = 8
+    task: int = 0
+    low: int = 0
+    high: int = 1 << 60
+
+    def initial(self, source: Readable) -> int:
+        return 0
+
+    def chunk(self, state: int, block: Block) -> int:
+        return state + len(block.image)
+
+    def combine(self, left: int, right: int) -> int:
+        return left + right
+
+    def state_bytes(self, source: Readable) -> int:
+        return self.state
+
+    def task_bytes(self, source: Readable, rows: int) -> int:
+        return self.task
+
+    def wants(self, start: int, stop: int) -> bool:
+        return start < self.high and stop > self.low
+
+
+@functools.cache
+def brute_force_groups(content: tuple[bytes, ...]) -> dict[bytes, list[int]]:
+    """Rows of each distinct content."""
+    groups: dict[bytes, list[int]] = {}
+    for row, image in enumerate(content):
+        groups.setdefault(image, []).append(row)
+    return groups
