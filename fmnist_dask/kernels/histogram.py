@@ -2,46 +2,11 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from fmnist_dask.typing import AnyArray, FloatArray, IntArray, UInt8Array
 
 LEVELS = 256
-
-
-@numba.njit(nogil=True, cache=True)
-def count_levels(pixels, rows, counts):  # pragma: no cover - compiled
-    """Add each pixel of the given rows to ``counts[pixel, level]``.
-
-    Parameters
-    ----------
-    pixels : uint8 array, shape (n, n_pixels)
-    rows : int64 array, shape (m,)
-        Rows to count.
-    counts : uint32 array, shape (n_pixels, 256)
-        Changed in place.
-    """
-    # Rows of one class are much alike: four at a time, most pixels agree (background, saturated cloth) and cost one
-    # update instead of four. That is 1.5 times as fast as row by row; tiles of pixels were up to twice as slow, since
-    # a counter hit again too soon stalls the store buffer.
-    one, four = np.uint32(1), np.uint32(4)
-    whole = rows.shape[0] // 4 * 4
-    for at in range(0, whole, 4):
-        first, second, third, fourth = rows[at], rows[at + 1], rows[at + 2], rows[at + 3]
-        for pixel in range(pixels.shape[1]):
-            a, b = pixels[first, pixel], pixels[second, pixel]
-            c, d = pixels[third, pixel], pixels[fourth, pixel]
-            if ((a ^ b) | (c ^ d) | (a ^ c)) == 0:
-                counts[pixel, a] += four
-            else:
-                counts[pixel, a] += one
-                counts[pixel, b] += one
-                counts[pixel, c] += one
-                counts[pixel, d] += one
-    for at in range(whole, rows.shape[0]):
-        for pixel in range(pixels.shape[1]):
-            counts[pixel, pixels[rows[at], pixel]] += one
 
 
 def order_statistics(counts: AnyArray, ranks: IntArray) -> IntArray:

@@ -66,7 +66,7 @@ def prepare_worker(lean: bool = True) -> int:
     configure_zarr()
     image = np.zeros((4, 4, 4), dtype=np.uint8)
     with without_scipy_linalg() if lean else contextlib.nullcontext():
-        from fmnist_dask.kernels.histogram import count_levels
+        from fmnist_dask.kernels.compiled import count_levels
         from fmnist_dask.kernels.properties import image_properties
         from fmnist_dask.passes import worker  # noqa: F401 - imported for the tasks to come
         from fmnist_dask.passes.reductions import census, histogram, images, properties, verify  # noqa: F401

@@ -159,7 +159,8 @@ def check_memory(needed: int, workers: Workers, what: str, remedy: str) -> None:
     if workers.memory_limit is None or needed <= workers.usable * workers.memory_limit:
         return
     raise MemoryLimitError(
-        f"{what} needs {needed / 2**20:,.0f} MiB a worker ({workers.baseline / 2**20:,.0f} MiB of it the idle process); "
+        f"{what} needs {needed / 2**20:,.0f} MiB a worker "
+        f"({workers.baseline / 2**20:,.0f} MiB of it the idle process); "
         f"workers have {workers.memory_limit / 2**20:,.0f} MiB, "
         f"of which Dask uses {workers.usable:.0%} before it spills",
         remedy,

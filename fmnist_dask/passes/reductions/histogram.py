@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fmnist_dask.collection.block import Block
-from fmnist_dask.kernels.histogram import LEVELS, count_levels
+from fmnist_dask.kernels.histogram import LEVELS
 from fmnist_dask.passes.protocol import Readable, Reduction
 from fmnist_dask.typing import AnyArray
 
@@ -27,6 +27,8 @@ class PixelHistogram(Reduction):
 
     def chunk(self, state: dict[tuple[int, int], AnyArray], block: Block) -> dict[tuple[int, int], AnyArray]:
         """Count one block."""
+        from fmnist_dask.kernels.compiled import count_levels
+
         pixels = block.image.reshape(len(block), -1)
         for (split, label), rows in _groups(block):
             counts = state.get((split, label))

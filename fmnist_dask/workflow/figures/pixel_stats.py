@@ -72,7 +72,7 @@ def _heatmap_section(dataset: xarray.Dataset, context: ReportContext) -> Section
         bars.insert(0, Figure(colour_bar(brightness, BRIGHTNESS)))
     grain = f"{mean.shape[0]} rows, {mean.shape[1]} columns. Point at a pixel for its place and values."
     blocks: list[Block] = [
-        Figure(panels(overall, text_share=0.1), title=f"All {count(int(dataset['n']), 'image')}", caption=grain),
+        Figure(panels(overall, text_share=0.16), title=f"All {count(int(dataset['n']), 'image')}", caption=grain),
         Grid(tuple(bars), min_width=280),
     ]
     classes = names(dataset, "class")
@@ -127,7 +127,7 @@ def _split_section(dataset: xarray.Dataset, context: ReportContext) -> Section:
     drawn = []
     for at, name in enumerate(splits[1:], start=1):
         parts = [Panel(splits[0], mean[0], brightness), Panel(name, mean[at], brightness)]
-        plot = panels([*parts, Panel(f"{name} − {splits[0]}", difference[at], diverging)], text_share=0.14)
+        plot = panels([*parts, Panel(f"{name} − {splits[0]}", difference[at], diverging)], text_share=0.18)
         drawn.append(Figure(plot, caption=f"Blue: brighter in {name}. Brown: brighter in {splits[0]}."))
     findings = [
         _verdict(splits[0], name, difference[at], std[[0, at]], images[[0, at]]) for at, name in enumerate(splits) if at
