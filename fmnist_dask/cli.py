@@ -186,12 +186,11 @@ def _pairs(items: tuple[str, ...]) -> dict[str, str]:
 @_cluster_options
 def ingest(source: str, store: str | None, source_options: tuple[str, ...], cluster: str | None, trust: bool) -> None:
     """Turn SOURCE (a name or a path) into a collection at STORE. By default below collections/."""
-    import yaml
-
     from fmnist_dask.terminal import Terminal
     from fmnist_dask.workflow.ingesting import ingest_source
+    from fmnist_dask.workflow.load import parse_yaml
 
-    options = {key: yaml.safe_load(value) for key, value in _pairs(source_options).items()}
+    options = {key: parse_yaml(value) for key, value in _pairs(source_options).items()}
     with Terminal() as terminal:
         ingest_source(source, store, options, cluster, trust, terminal)
 

@@ -79,6 +79,6 @@ def nearest(word: str, known: Iterable[str]) -> str:
     'did you mean "kmeans"? Valid: kmeans, pca'
     """
     names = sorted(known)
-    close = difflib.get_close_matches(word, names, n=1)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
     listing = f"Valid: {', '.join(names) or '(none)'}"
     return f'did you mean "{close[0]}"? {listing}' if close else listing

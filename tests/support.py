@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import gzip
 import struct
 import time
@@ -18,11 +17,19 @@ from fmnist_dask.collection.sources.base import Partition, Rows, Source
 from fmnist_dask.collection.store import Collection
 from fmnist_dask.collection.writer import IngestPlan, begin, commit, plan_ingest, write_part
 from fmnist_dask.kernels.hashing import content_hashes
+from fmnist_dask.kernels.properties import PROPERTIES
 from fmnist_dask.passes.local import ArrayCollection
-from fmnist_dask.passes.protocol import Readable, Reduction
+from fmnist_dask.passes.protocol import Readable, Reduction, Scan
+from fmnist_dask.passes.reductions.census import Census, SizeCensus
+from fmnist_dask.passes.reductions.histogram import PixelHistogram
+from fmnist_dask.passes.reductions.images import Extremes, ImageSample, ImagesAt
+from fmnist_dask.passes.reductions.properties import ContentHash, ImageProperties, PropertyHistogram
+from fmnist_dask.passes.reductions.verify import VerifyGroups
 
 CLASSES = ("shoe", "shirt", "bag")
 SPLITS = ("train", "test")
+#: Names of the columns of :func:`everything`.
+COLUMNS = ("measured", "hash")
 
 
 def random_images(n: int, shape: tuple[int, ...] = (5, 4), distinct: int | None = None, seed: int = 0) -> np.ndarray:
@@ -204,10 +211,41 @@ class Sized(Reduction):
         return start < self.high and stop > self.low
 
 
-@functools.cache
-def brute_force_groups(content: tuple[bytes, ...]) -> dict[bytes, list[int]]:
-    """Rows of each distinct content."""
+def content_groups(image: np.ndarray) -> dict[bytes, list[int]]:
+    """Rows of each distinct image, by brute force."""
     groups: dict[bytes, list[int]] = {}
-    for row, image in enumerate(content):
-        groups.setdefault(image, []).append(row)
+    for row, pixels in enumerate(image):
+        groups.setdefault(pixels.tobytes(), []).append(row)
     return groups
+
+
+def everything(image: np.ndarray) -> Scan:
+    """A scan with all reductions and columns that there are."""
+    n, names = len(image), tuple(PROPERTIES)
+    groups = [rows for rows in content_groups(image).values() if len(rows) > 1] + [[0, n - 1]]
+    member = np.concatenate(groups)
+    number = np.repeat(np.arange(len(groups)), [len(rows) for rows in groups])
+    # The group of the first and the last row stands beside those of copies: a row belongs to one group only.
+    once = np.unique(member, return_index=True)[1]
+    rows, number = member[once], np.unique(number[once], return_inverse=True)[1]
+    picked = tuple(sorted({0, n // 3, n // 2, n - 1}))
+    return Scan(
+        reductions={
+            "census": Census(),
+            "sizes": SizeCensus(),
+            "histogram": PixelHistogram(),
+            "sample": ImageSample(3, seed=7),
+            "extremes": Extremes(4, names),
+            "at": ImagesAt(picked),
+            "whole": ImagesAt(picked, thumbnails=False),
+            "properties": PropertyHistogram(),
+            "verify": VerifyGroups(rows, number),
+        },
+        columns={"measured": ImageProperties(), "hash": ContentHash()},
+    )
+
+
+def values_of(result: dict[str, Any]) -> dict[str, Any]:
+    """A scan's result with its columns read into arrays."""
+    read = {name: {key: values[0 : len(values)] for key, values in result[name].items()} for name in COLUMNS}
+    return {**result, **read}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -244,6 +245,8 @@ class _Meter:
         ]
         self.state = [(0, 0)] * len(self.sizes)
         self.started = time.perf_counter()
+        # Events come in the client's own thread, futures end in others.
+        self.lock = threading.Lock()
 
     def __enter__(self) -> _Meter:
         if self.progress is not None:
@@ -254,8 +257,9 @@ class _Meter:
         if self.progress is not None:
             self.client.unsubscribe_topic(self.topic)
             if kind is None:
-                self.state = list(self.sizes)
-                self._tell()
+                with self.lock:
+                    self.state = list(self.sizes)
+                    self._tell()
 
     def watch(self, futures: Sequence[Future]) -> None:
         """Count a task whole when its future is done."""
@@ -266,13 +270,18 @@ class _Meter:
 
     def _on_event(self, event: tuple[float, Any]) -> None:
         message = event[1]
-        self.state[message["task"]] = (message["chunks"], message["rows"])
-        self._tell()
+        self._advance(message["task"], (message["chunks"], message["rows"]))
 
     def _on_done(self, future: Future, number: int) -> None:
         if future.status == "finished":
-            self.state[number] = self.sizes[number]
-            self._tell()
+            self._advance(number, self.sizes[number])
+
+    def _advance(self, number: int, reached: tuple[int, int]) -> None:
+        # A task that is run again after its worker's death counts from where it was: progress never goes back.
+        with self.lock:
+            if reached > self.state[number]:
+                self.state[number] = reached
+                self._tell()
 
     def _tell(self) -> None:
         if self.progress is not None:

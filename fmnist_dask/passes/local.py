@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from fmnist_dask.passes.protocol import (
     Scan,
     Tasks,
 )
-from fmnist_dask.passes.worker import combine_states, run_chunks
+from fmnist_dask.passes.worker import ChunkDone, combine_states, run_chunks
 from fmnist_dask.typing import AnyArray, UInt8Array
 
 
@@ -123,12 +123,15 @@ class LocalEngine:
             if fused.wants(chunk * size, min((chunk + 1) * size, source.n))
         ]
         columns = [columns_in_memory(source, column) for column, _ in fused.columns]
-        parts = [run_chunks(source, fused, part, columns) for part in _parts(chunks, self.n_tasks)]
+        rows = sum(min(size, source.n - chunk * size) for chunk in chunks)
+        name = f"pass {self.statistics.passes + 1}"
+        done = _teller(PassProgress(name, "images", 0, rows, chunks_total=len(chunks)), progress)
+        parts = [run_chunks(source, fused, part, columns, done) for part in _parts(chunks, self.n_tasks)]
         states = combine_states(fused, parts)
         self.statistics.passes += bool(chunks)
         self.statistics.tasks += len(parts)
         self.statistics.chunks_read += len(chunks)
-        self.statistics.bytes_read += sum(min(size, source.n - chunk * size) for chunk in chunks) * source.image_bytes
+        self.statistics.bytes_read += rows * source.image_bytes
         results = [
             reduction.aggregate(state, source) for (reduction, _), state in zip(fused.reductions, states, strict=True)
         ]
@@ -145,6 +148,19 @@ class LocalEngine:
                 progress(PassProgress(tasks.name, tasks.unit, done, total, seconds=time.perf_counter() - started))
         self.statistics.tasks += len(results)
         return results
+
+
+def _teller(now: PassProgress, progress: ProgressCallback | None) -> ChunkDone:
+    """Tell of each chunk that a pass has read."""
+    started = time.perf_counter()
+
+    def done(chunks: int, rows: int) -> None:
+        now.done, now.chunks_done = now.done + rows, now.chunks_done + chunks
+        now.seconds = time.perf_counter() - started
+        if progress is not None:
+            progress(replace(now))
+
+    return done
 
 
 def _parts(chunks: list[int], count: int) -> list[Sequence[int]]:

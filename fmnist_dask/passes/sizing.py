@@ -129,7 +129,7 @@ def plan_pass(source: Readable, fused: FusedScan, workers: Workers) -> PassPlan:
     plan = PassPlan(
         tasks, fan_in, state, task_bytes, combine_bytes, worker_peak(task_bytes), _bytes_of(source, chunks), ahead
     )
-    check_memory(plan.worker_bytes, workers, f"a pass ({fused.title})", _remedy(plan, source, workers))
+    check_memory(plan.worker_bytes, workers, f"a pass ({fused.title})", _remedy(plan, workers))
     return plan
 
 
@@ -167,11 +167,9 @@ def check_memory(needed: int, workers: Workers, what: str, remedy: str) -> None:
     )
 
 
-def _remedy(plan: PassPlan, source: Readable, workers: Workers) -> str:
+def _remedy(plan: PassPlan, workers: Workers) -> str:
     enough = plan.worker_bytes / workers.usable
     words = [f"give workers a memory_limit of at least {enough / 2**20:,.0f} MiB in the cluster file"]
     if workers.threads > 1:
         words.append("or use threads_per_worker: 1")
-    if source.chunk_rows > 256 and plan.task_bytes > 2 * plan.state_bytes:
-        words.append("or ingest with smaller chunks (--source-option chunk_mib=4)")
     return ", ".join(words)

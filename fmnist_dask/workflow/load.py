@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ def load_workflow(
     """
     try:
         text = path.read_text(encoding="utf-8")
-        data, lines = yaml.safe_load(text), _Lines(path, text)
+        data, lines = parse_yaml(text), _Lines(path, text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
@@ -79,6 +80,22 @@ def load_workflow(
     return workflow
 
 
+class _Loader(yaml.SafeLoader):
+    """The safe loader, but words like ``on`` and ``yes`` are strings, as in YAML 1.2: ``on`` is a key here."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:true|True|false|False)$"), list("tTfF"))
+
+
+def parse_yaml(text: str) -> Any:
+    """Parse YAML from a user, safely."""
+    return yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of SafeLoader
+
+
 class _Lines:
     """Line of each key of a YAML file."""
 
@@ -87,7 +104,7 @@ class _Lines:
         self.lines: dict[KeyPath, int] = {}
         #: What ``--set`` has put in: key → its words.
         self.settings: dict[KeyPath, str] = {}
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml.compose(text, Loader=_Loader)
         if root is not None:
             self._walk(root, ())
 
@@ -118,7 +135,7 @@ class _Lines:
 
 def _with_options(source: Any, options: Mapping[str, str]) -> dict[str, Any]:
     base = dict(source) if isinstance(source, Mapping) else {"path": source}
-    return {**base, **{key: yaml.safe_load(value) for key, value in options.items()}}
+    return {**base, **{key: parse_yaml(value) for key, value in options.items()}}
 
 
 def _apply_settings(data: dict[str, Any], settings: Sequence[str], lines: _Lines) -> None:
@@ -131,7 +148,7 @@ def _apply_settings(data: dict[str, Any], settings: Sequence[str], lines: _Lines
         if step not in steps:
             raise UsageError(f'--set {setting}: the workflow has no step "{step}"', nearest(step, map(str, steps)))
         try:
-            parsed = yaml.safe_load(value)
+            parsed = parse_yaml(value)
         except yaml.YAMLError as error:
             raise UsageError(f"--set {setting}: the value is not valid YAML") from error
         if not isinstance(steps[step], dict):

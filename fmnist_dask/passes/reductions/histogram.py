@@ -52,8 +52,8 @@ class PixelHistogram(Reduction):
         return {key: state[key] for key in sorted(state)}
 
     def state_bytes(self, source: Readable) -> int:
-        """One table of 256 counters a pixel for each class of each split."""
-        groups = max(1, len(source.class_names)) * len(source.splits)
+        """One table of 256 counters a pixel for each class of each split, and for what is not labelled in it."""
+        groups = (1 + len(source.class_names)) * len(source.splits)
         return 4 * LEVELS * source.image_bytes * groups
 
     def task_bytes(self, source: Readable, rows: int) -> int:

@@ -254,10 +254,16 @@ def _finding(sizes: AnyArray, context: ReportContext) -> str:
 
 def _group_sizes(sizes: AnyArray) -> Block:
     found, groups = np.unique(sizes, return_counts=True)
-    if len(found) == 1:
-        return Text(f"Every group is a {'pair' if found[0] == 2 else f'set of {found[0]:,} equal images'}.")
+    if len(found) <= 3:
+        parts = [
+            count(
+                groups, "pair" if size == 2 else f"group of {size:,}", "pairs" if size == 2 else f"groups of {size:,}"
+            )
+            for size, groups in zip(found.tolist(), groups.tolist(), strict=True)
+        ]
+        return Text(f"Groups by size: {listing(parts)}.")
     if len(found) > 12:
         largest = listing(f"{number:,}" for number in np.sort(sizes)[::-1][:3].tolist())
         return Text(f"Groups have {found[0]:,} to {found[-1]:,} images; the largest have {largest}.")
-    chart = count_bars([str(number) for number in found.tolist()], groups.tolist(), "groups", "images in the group")
-    return Figure(chart, title="Sizes of the groups")
+    chart = count_bars([str(number) for number in found.tolist()], groups.tolist(), "groups", "images")
+    return Figure(chart, title="Groups by how many images they have")
