@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
+import os
+import signal
 import struct
 import time
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from fmnist_dask.collection.block import Block
 from fmnist_dask.collection.sources.base import Partition, Rows, Source
 from fmnist_dask.collection.store import Collection
 from fmnist_dask.collection.writer import IngestPlan, begin, commit, plan_ingest, write_part
+from fmnist_dask.errors import SourceError
 from fmnist_dask.kernels.hashing import content_hashes
 from fmnist_dask.kernels.properties import PROPERTIES
 from fmnist_dask.passes.local import ArrayCollection
@@ -249,3 +252,13 @@ def values_of(result: dict[str, Any]) -> dict[str, Any]:
     """A scan's result with its columns read into arrays."""
     read = {name: {key: values[0 : len(values)] for key, values in result[name].items()} for name in COLUMNS}
     return {**result, **read}
+
+
+def refuse(message: str, remedy: str) -> None:
+    """Fail as a source does."""
+    raise SourceError(message, remedy)
+
+
+def die() -> None:
+    """Kill the process that calls."""
+    os.kill(os.getpid(), signal.SIGKILL)

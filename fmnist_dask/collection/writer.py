@@ -102,7 +102,7 @@ def begin(plan: IngestPlan) -> list[Part]:
     root = Path(plan.path)
     identity = {"source": plan.source.provenance(), "chunk_rows": plan.chunk_rows, "format_version": FORMAT_VERSION}
     previous = read_json(root / INGEST)
-    if root.exists() and any(item.name != ".lease" for item in root.iterdir()):
+    if root.exists() and any(not _is_ours(item) for item in root.iterdir()):
         if (root / MANIFEST).exists():
             held = read_json(root / MANIFEST).get("source", {}).get("name", "unknown")
             raise CollectionError(
@@ -115,15 +115,25 @@ def begin(plan: IngestPlan) -> list[Part]:
         if previous != identity:
             _empty(root)
             previous = None
-    make_directory(root / PARTS)
+    make_directory(root)
     if previous is None:
         write_json(root / INGEST, identity)
+    if not (root / PARTS).exists():
+        # Made last: where it is missing, an ingest was killed before all arrays were there.
         _create_arrays(plan)
+        make_directory(root / PARTS)
     return [part for part in plan.parts if not _part_file(root, part).exists()]
 
 
+def _is_ours(item: Path) -> bool:
+    """Whether this is the lease, or what a killed process left of a file that it was writing."""
+    return item.name == ".lease" or (item.name.startswith(".") and item.name.endswith(".pending"))
+
+
 def _empty(root: Path) -> None:
-    for item in root.iterdir():
+    # The list of parts goes first and the mark of an ingest last, so that a kill in between leaves an ingest that has
+    # to begin anew, not one that takes its parts for written.
+    for item in sorted(root.iterdir(), key=lambda item: (item.name != PARTS, item.name == INGEST)):
         if item.name != ".lease":
             shutil.rmtree(item) if item.is_dir() else item.unlink()
 
@@ -137,7 +147,7 @@ def _create_arrays(plan: IngestPlan) -> None:
     from zarr.codecs import ZstdCodec
 
     source, n = plan.source, plan.source.n
-    group = zarr.open_group(plan.path, mode="w-" if not Path(plan.path).exists() else "a", zarr_format=3)
+    group = zarr.open_group(plan.path, mode="a", zarr_format=3)
     group.attrs.update(
         class_names=list(source.class_names), source=source.provenance(), format_version=FORMAT_VERSION, n_quarantined=0
     )
@@ -154,6 +164,7 @@ def _create_arrays(plan: IngestPlan) -> None:
             fill_value="" if dtype is str else 0,
             # A chunk of zeros is written like any other: a missing file is always a fault.
             config={"write_empty_chunks": True},
+            overwrite=True,
         )
 
     create("image", np.uint8, source.image_shape, image_dimensions(source.image_shape), {"long_name": "pixel value"})
@@ -198,7 +209,8 @@ def write_part(plan: IngestPlan, part: Part) -> dict[str, Any]:
                 arrays[name][chunk_start:chunk_stop] = values
             digests += panel_digests(chunk_start, columns["content_hash"], columns["label"], columns["split"])
             del columns, values  # or this chunk would live on while the next one is gathered
-        for _ in batches:  # reads a stream to its end, where its checksum is compared
+        # Asking once more reads a stream to its end, where its checksum is compared.
+        if pending is not None or next(batches, None) is not None:
             raise CollectionError(f"{plan.source.name} yielded more rows than it announced ({n:,})")
         _write_part_file(plan, part, digests)
     except OSError as error:
@@ -234,7 +246,10 @@ def _fill_chunk(
     columns["source_name"] = np.empty(size, dtype=object if source.named_rows else np.int64)
     filled = 0
     while filled < size:
-        split, rows = pending or next(batches)
+        batch = pending or next(batches, None)
+        if batch is None:
+            raise CollectionError(f"{source.name} yielded fewer rows than it announced ({source.n:,})")
+        split, rows = batch
         take = min(len(rows.image), size - filled)
         into = slice(filled, filled + take)
         columns["image"][into] = rows.image[:take]

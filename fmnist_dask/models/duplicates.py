@@ -193,14 +193,17 @@ def _alone(groups: IntArray) -> AnyArray:
 
 
 def _examples(rows: IntArray, groups: IntArray, label: AnyArray, split: AnyArray, count: int) -> tuple[int, ...]:
-    """Rows worth a look: pairs with conflicting labels, then leaks, then the largest groups."""
+    """Rows worth a look: pairs with conflicting labels, leaks and plain copies in turn, the largest groups first."""
     known = label >= 0
     conflicts = _groups_with_several(groups[known], label[known])
     leaks = _groups_with_several(groups, split)
     names, counts = np.unique(groups, return_counts=True)
     largest = names[np.argsort(-counts, kind="stable")]
-    third = max(1, count // 6)
-    order = dict.fromkeys([*conflicts[:third], *leaks[: 2 * third], *largest, *leaks, *conflicts])
+    is_conflict, is_leak = np.isin(largest, conflicts), np.isin(largest, leaks)
+    kinds = (largest[is_conflict], largest[is_leak & ~is_conflict], largest[~is_leak & ~is_conflict])
+    order = [
+        name for turn in itertools.zip_longest(*(kind[:count] for kind in kinds)) for name in turn if name is not None
+    ]
     chosen: list[int] = []
     for name in order:
         members = np.flatnonzero(groups == name)

@@ -110,7 +110,8 @@ def image_properties(
             "histogram": PropertyHistogram(),
             "sizes": SizeCensus(),
             "extremes": Extremes(n_listed, names),
-            "sample": ImageSample(per_class, seed),
+            # Where nothing is labelled, the one "class" is the whole collection.
+            "sample": ImageSample(per_class * (1 if source.class_names else 10), seed),
         },
         columns={"properties": ImageProperties()},
         split=split,
@@ -155,9 +156,18 @@ def _centre(counts: IntArray, name: str) -> tuple[float, float]:
 
 def outlier_scores(values: dict[str, AnyArray], centre: dict[str, tuple[float, float]]) -> FloatArray:
     """Largest robust z-score over the properties, for each image."""
-    scores = [np.abs(values[name].astype(np.float64) - middle) / scale for name, (middle, scale) in centre.items()]
-    largest: FloatArray = np.max(scores, axis=0)
+    largest: FloatArray = np.max(_scores(values, centre), axis=0)
     return largest
+
+
+def oddest_property(values: dict[str, AnyArray], centre: dict[str, tuple[float, float]]) -> AnyArray:
+    """Name of the property with the largest robust z-score, for each image."""
+    names: AnyArray = np.array(list(centre), dtype=object)[np.argmax(_scores(values, centre), axis=0)]
+    return names
+
+
+def _scores(values: dict[str, AnyArray], centre: dict[str, tuple[float, float]]) -> list[FloatArray]:
+    return [np.abs(values[name].astype(np.float64) - middle) / scale for name, (middle, scale) in centre.items()]
 
 
 def flag_rows(

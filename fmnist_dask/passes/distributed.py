@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
 import threading
 import time
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Seconds between two signs of progress from one task.
 PROGRESS_INTERVAL = 0.2
+#: Parameters that go along with every task of a pass, in all.
+EMBEDDED_BYTES = 256 * 2**10
 
 
 class DistributedEngine:
@@ -91,9 +94,12 @@ class DistributedEngine:
         if not plan.tasks:
             return [reduction.initial(source) for reduction, _ in fused.reductions]
         token = uuid.uuid4().hex[:8]
-        # The parameters are the result of a task of their own: sent to a worker once, made again if it dies.
         specification = pickle.dumps((source, fused, columns, plan.prefetch))
-        shared = self.client.submit(pickle.loads, specification, key=f"parameters-{title}-{token}")
+        shared: Any = specification
+        if len(specification) * len(plan.tasks) > EMBEDDED_BYTES:
+            # Large parameters are the result of a task of their own: sent to a worker once, made again if it dies.
+            # Small ones go with each task, or tasks would gather where that result lies.
+            shared = self.client.submit(bytes, specification, key=f"parameters-{title}-{token}")
         futures = self.client.map(
             _run_task,
             plan.tasks,
@@ -157,6 +163,11 @@ class DistributedEngine:
         return results
 
 
+@functools.lru_cache(maxsize=4)
+def _parameters(specification: bytes) -> Any:
+    return pickle.loads(specification)  # noqa: S301 - made by this driver
+
+
 @dataclass(frozen=True)
 class _Failure:
     """An error that another try would only repeat: handed on as a value, so that Dask does not retry."""
@@ -164,8 +175,8 @@ class _Failure:
     error: FmnistDaskError
 
 
-def _run_task(chunks: Sequence[int], number: int, specification: Any, topic: str) -> list[State] | _Failure:
-    source, fused, columns, prefetch = specification
+def _run_task(chunks: Sequence[int], number: int, specification: bytes, topic: str) -> list[State] | _Failure:
+    source, fused, columns, prefetch = _parameters(specification)
     try:
         states = run_chunks(source, fused, chunks, columns, _reporter(topic, number, len(chunks)), prefetch)
     except FmnistDaskError as error:
@@ -183,11 +194,11 @@ def _call(function: Callable[..., Any], *arguments: Any) -> Any:
     return outcome
 
 
-def _combine_task(parts: Sequence[list[State] | _Failure], specification: Any) -> list[State] | _Failure:
+def _combine_task(parts: Sequence[list[State] | _Failure], specification: bytes) -> list[State] | _Failure:
     for part in parts:
         if isinstance(part, _Failure):
             return part
-    return combine_states(specification[1], [part for part in parts if not isinstance(part, _Failure)])
+    return combine_states(_parameters(specification)[1], [part for part in parts if not isinstance(part, _Failure)])
 
 
 def _reporter(topic: str, number: int, total: int) -> Callable[[int, int], None]:

@@ -16,8 +16,9 @@ TASK_OVERHEAD = 0.0017
 OVERHEAD_FACTOR = 10
 #: Bytes of pixels that one thread works through in a second, at least (measured: 250 to 450 MB/s).
 THREAD_RATE = 300e6
-#: Each thread should get this many tasks where there are chunks enough, so that threads end together.
-TASKS_PER_THREAD = 2
+#: Each thread should get this many tasks where there are chunks enough, so that threads end together. Dask hands out
+#: tasks one by one to whoever is free (its queuing of root tasks) only where there are more than two a thread.
+TASKS_PER_THREAD = 4
 #: Reading ahead takes a second block; it is done where a worker then stays below this share of its limit.
 PREFETCH_SHARE = 0.5
 #: What an idle worker grows by once it works: codecs and event loops started, fragments (measured: 8 to 14 MB).

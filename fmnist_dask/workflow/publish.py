@@ -100,8 +100,9 @@ def _write_table(path: Path, columns: Any, source: Readable) -> None:
 
 
 def open_results(run: RunDirectory, name: str) -> xarray.Dataset:
-    """The published dataset of a step, lazily."""
+    """The published dataset of a step, read when used; variables with a value for each sample are Dask arrays."""
     import xarray
 
-    dataset: xarray.Dataset = xarray.open_zarr(run.results / name, consolidated=False)
-    return dataset
+    dataset: xarray.Dataset = xarray.open_zarr(run.results / name, consolidated=False, chunks=None)
+    per_sample = {key: values.chunk() for key, values in dataset.data_vars.items() if "sample" in values.dims}
+    return dataset.assign(per_sample)

@@ -21,7 +21,7 @@ FIRST_PIXELS = [5.22875817e-06, 7.64705882e-05, 5.79084967e-04, 1.33660131e-03]
 
 
 def idx(path: Path, header: int) -> np.ndarray:
-    return np.frombuffer(gzip.open(path).read(), np.uint8, offset=header).copy()
+    return np.frombuffer(gzip.decompress(path.read_bytes()), np.uint8, offset=header).copy()
 
 
 def explore(source: Any, cluster: Connection, place: Path, **options: Any) -> fmnist_dask.Run:
@@ -95,7 +95,7 @@ def test_planted_duplicates_are_found_and_nothing_else(
     test[5], test[9_999] = train[20_000], test[17]
     for name, image in (("train", train), ("t10k", test)):
         path = raw / f"{name}-images-idx3-ubyte.gz"
-        header = gzip.open(path).read(16)
+        header = gzip.decompress(path.read_bytes())[:16]
         path.unlink()
         path.write_bytes(gzip.compress(header + image.tobytes(), 1))
     run = explore(raw, cluster, tmp_path)

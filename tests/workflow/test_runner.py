@@ -48,7 +48,26 @@ def first(run_explore: Callable[..., fmnist_dask.Run]) -> fmnist_dask.Run:
 
 def test_the_manifest_keeps_its_contract(first: fmnist_dask.Run) -> None:
     manifest = json.loads((first.path / "manifest.json").read_text())
-    wanted = ["format_version", "run", "status", "workflow", "source", "seed", "versions", "cpu", "cluster", "started", "ended", "seconds", "peak_worker_bytes", "peak_driver_bytes", "passes", "bytes_read", "error", "steps"]
+    wanted = [
+        "format_version",
+        "run",
+        "status",
+        "workflow",
+        "source",
+        "seed",
+        "versions",
+        "cpu",
+        "cluster",
+        "started",
+        "ended",
+        "seconds",
+        "peak_worker_bytes",
+        "peak_driver_bytes",
+        "passes",
+        "bytes_read",
+        "error",
+        "steps",
+    ]
     assert not [key for key in wanted if key not in manifest]
     assert manifest["status"] == "SUCCEEDED"
     assert manifest["run"] == first.path.name
@@ -59,7 +78,19 @@ def test_the_manifest_keeps_its_contract(first: fmnist_dask.Run) -> None:
     assert {"name", "path", "fingerprint", "n"} <= set(manifest["source"])
     for record in manifest["steps"].values():
         assert record["status"] == "SUCCEEDED"
-        keys = ["uses", "split", "on", "status", "seconds", "passes", "fingerprint", "metrics", "exact", "n_used", "n_total"]
+        keys = [
+            "uses",
+            "split",
+            "on",
+            "status",
+            "seconds",
+            "passes",
+            "fingerprint",
+            "metrics",
+            "exact",
+            "n_used",
+            "n_total",
+        ]
         assert not [key for key in keys if key not in record]
     assert set(manifest["steps"]["duplicates"]["metrics"]) == {
         "n_unique",
@@ -194,7 +225,8 @@ def test_a_failing_step_leaves_the_others_whole(
 
     workflow = tmp_path / "w.yaml"
     workflow.write_text(
-        "name: w\nsteps:\n  good: {uses: duplicates}\n  bad: {uses: breaks}\n  after: {uses: pixel_stats, needs: [bad]}\n"
+        "name: w\nsteps:\n  good: {uses: duplicates}\n  bad: {uses: breaks}\n"
+        "  after: {uses: pixel_stats, needs: [bad]}\n"
     )
     all_steps.cache_clear()
     with pytest.raises(RunError, match="no luck"):

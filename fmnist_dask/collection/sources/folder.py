@@ -127,6 +127,9 @@ class Folder(Source):
             raise self._mixed_sizes()
         try:
             with Image.open(self.directory / file) as image:
+                if image.mode.startswith("I"):
+                    # 16 bits a pixel: Pillow's own conversion would cut off at 255.
+                    image = Image.fromarray(((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8))
                 return np.asarray(image.convert("RGB" if self.colour else "L"), dtype=np.uint8)
         except (OSError, SyntaxError, ValueError) as error:
             raise SourceError(

@@ -186,6 +186,7 @@ def _listed(dataset: xarray.Dataset) -> dict[str, list[Tile]]:
     """Tiles of each reason, the most extreme first. An image stands under its first reason and names the others."""
     images, rows = values(dataset, "listed_image"), values(dataset, "listed_sample")
     labels, splits, reasons = (texts(dataset, f"listed_{name}") for name in ("label", "split", "reason"))
+    odd = [name.replace("_", " ") for name in texts(dataset, "listed_property")]
     measures = {name: values(dataset, f"listed_{name}") for name in ("brightness", "contrast", "score")}
     every: dict[int, list[str]] = {}
     for row, reason in zip(rows.tolist(), reasons, strict=True):
@@ -196,7 +197,7 @@ def _listed(dataset: xarray.Dataset) -> dict[str, list[Tile]]:
             continue
         name = REASONS[reason][0] if reason in REASONS else "score"
         value = measures[name][at]
-        told = f"{value:.1f} deviations" if name == "score" else f"{name} {value:.3f}"
+        told = f"{odd[at]}: {value:.1f} deviations" if name == "score" else f"{name} {value:.3f}"
         caption = (labels[at], f"{splits[at]} · row {rows[at]:,}", told)
         members = [picture(images[at], f"{labels[at]}, row {rows[at]:,}: {', '.join(every[int(rows[at])])}", caption)]
         if reason in HARD_TO_SEE and 0 < np.ptp(images[at]) < FLAT:

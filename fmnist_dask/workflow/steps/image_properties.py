@@ -8,7 +8,14 @@ import numpy as np
 import pydantic
 
 from fmnist_dask.kernels.properties import PROPERTIES
-from fmnist_dask.models.image_properties import REASONS, Properties, Thresholds, image_properties, outlier_scores
+from fmnist_dask.models.image_properties import (
+    REASONS,
+    Properties,
+    Thresholds,
+    image_properties,
+    oddest_property,
+    outlier_scores,
+)
 from fmnist_dask.passes.protocol import Algorithm
 from fmnist_dask.passes.reductions.properties import BINS, RANGES
 from fmnist_dask.workflow.registry import StepInput, StepResult, step
@@ -78,6 +85,7 @@ def _dataset(found: Properties, data: StepInput, listed: int) -> Any:
     names = list(PROPERTIES)
     classes = class_table(data.source.class_names, found.histogram[:, 0].sum(axis=1)[None])
     counts = found.histogram[classes.columns]
+    display, widths = _display_bins(counts)
     sample = [
         (label, int(row), image)
         for label, ranked in found.sample.items()
@@ -95,11 +103,8 @@ def _dataset(found: Properties, data: StepInput, listed: int) -> Any:
 
     return xr.Dataset(
         {
-            "histogram": (
-                ("class", "property", "bin"),
-                counts.reshape(*counts.shape[:2], DISPLAY_BINS, -1).sum(axis=3),
-            ),
-            "bin_width": ("property", np.array([RANGES[name] / DISPLAY_BINS for name in names])),
+            "histogram": (("class", "property", "bin"), display),
+            "bin_width": ("property", widths),
             "quartiles": (("class", "property", "statistic"), _quartiles(counts)),
             "meaning": ("property", np.array(list(PROPERTIES.values()), dtype=object)),
             "size_height": ("size", sizes[:, 0], {"units": "pixels"}),
@@ -114,11 +119,27 @@ def _dataset(found: Properties, data: StepInput, listed: int) -> Any:
             "listed_label": ("listed", label_names(data.source.class_names, found.label[position])),
             "listed_split": ("listed", split_names[found.split[position].astype(int)]),
             "listed_score": ("listed", outlier_scores(found.values, found.centre)[position]),
+            "listed_property": ("listed", oddest_property(found.values, found.centre)[position]),
             **{f"listed_{name}": ("listed", found.values[name][position]) for name in names},
         },
         coords={"class": classes.names, "property": names, "statistic": ["minimum", "q25", "median", "q75", "maximum"]},
         attrs={"split": data.split},
     )
+
+
+def _display_bins(counts: Any) -> tuple[Any, Any]:
+    """Coarser histograms of 64 bins over the range that is used, and their bins' widths, by property."""
+    display = np.zeros((*counts.shape[:2], DISPLAY_BINS), dtype=np.int64)
+    widths = np.empty(counts.shape[1])
+    for position, name in enumerate(PROPERTIES):
+        used = np.flatnonzero(counts[:, position].any(axis=0))
+        factor = -(-(int(used[-1]) + 1 if len(used) else BINS) // DISPLAY_BINS)
+        padded = np.zeros((len(counts), DISPLAY_BINS * factor), dtype=np.int64)
+        size = min(BINS, padded.shape[1])
+        padded[:, :size] = counts[:, position, :size]
+        display[:, position] = padded.reshape(len(counts), DISPLAY_BINS, factor).sum(axis=2)
+        widths[position] = factor * RANGES[name] / BINS
+    return display, widths
 
 
 def _quartiles(counts: Any) -> Any:

@@ -1,0 +1,49 @@
+"""What the benchmarks share: medians, a table of ratios, a garments store on disk."""
+
+from __future__ import annotations
+
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fmnist_dask.collection.sources.garments import Garments
+from fmnist_dask.collection.store import Collection
+from fmnist_dask.errors import CollectionError
+from fmnist_dask.workflow.fingerprint import cpu_name
+from fmnist_dask.workflow.ingesting import make_collection
+
+
+def median_seconds(work: Callable[[], Any], repeats: int = 5) -> tuple[float, list[float]]:
+    """Median and all durations of a call."""
+    durations = []
+    for _ in range(repeats):
+        begun = time.perf_counter()
+        work()
+        durations.append(time.perf_counter() - begun)
+    return statistics.median(durations), durations
+
+
+def garments_store(engine: Any, directory: Path, n: int) -> Collection:
+    """A store of n garments; made once."""
+    path = directory / f"garments-{n}.zarr"
+    try:
+        return Collection.open(path)
+    except CollectionError:
+        return make_collection(engine, Garments({"n": n}), path)
+
+
+def machine() -> str:
+    """Processor, Python and NumPy."""
+    return f"{cpu_name()}, Python {platform.python_version()}, NumPy {np.__version__}"
+
+
+def show(title: str, rows: list[tuple[str, float, str]]) -> None:
+    """Print a table of (what, seconds, remark)."""
+    print(f"\n{title}\n{machine()}")
+    for what, seconds, remark in rows:
+        print(f"  {what:<46}{seconds:9.3f} s   {remark}")

@@ -1,0 +1,81 @@
+"""Algorithms that run together share their reads."""
+
+from __future__ import annotations
+
+import pytest
+from support import assert_same, collection_of, image_reads, rechunked
+
+from fmnist_dask.errors import UsageError
+from fmnist_dask.models.duplicates import find_duplicates
+from fmnist_dask.models.image_properties import Thresholds, image_properties
+from fmnist_dask.models.pixel_stats import pixel_statistics
+from fmnist_dask.passes.local import LocalEngine, drive
+from fmnist_dask.workflow.advance import Callbacks, advance
+
+
+def algorithms(source):
+    return {
+        "duplicates": find_duplicates(source),
+        "pixels": pixel_statistics(source, 0, (0.5,), "label"),
+        "properties": image_properties(source, "all", Thresholds(), 5, 3, 0),
+    }
+
+
+def run_together(source, running):
+    """(models, errors) of algorithms that begin together, and the engine that ran them."""
+    models, errors, engine = {}, {}, LocalEngine()
+    waiting = [running]
+
+    def more():
+        return waiting.pop().items() if waiting else []
+
+    advance(
+        engine,
+        source,
+        more,
+        Callbacks(
+            finished=lambda item, model: models.update({item.name: model}),
+            failed=lambda item, error: errors.update({item.name: error}),
+        ),
+    )
+    return models, errors, engine
+
+
+@pytest.mark.parametrize("chunk_rows", [7, 16, 100])
+def test_explore_reads_each_image_once(chunk_rows):
+    source = collection_of(100, distinct=40, chunk_rows=chunk_rows, hashed=True)
+    models, errors, engine = run_together(source, algorithms(source))
+    assert errors == {}
+    assert models["duplicates"].n_groups > 10
+    assert image_reads(source) == list(range(0, 100, chunk_rows))
+    assert engine.statistics.passes == 1
+    assert engine.statistics.bytes_read == 100 * source.image_bytes
+
+
+def test_hashes_that_are_not_stored_cost_one_more_pass():
+    source = collection_of(100, distinct=40, chunk_rows=10)
+    _, _, engine = run_together(source, algorithms(source))
+    assert engine.statistics.passes == 2
+    assert image_reads(source) == 2 * list(range(0, 100, 10))
+
+
+def test_together_they_find_what_they_find_alone():
+    source = collection_of(100, distinct=40, hashed=True)
+    models, _, _ = run_together(source, algorithms(source))
+    for name, algorithm in algorithms(rechunked(source, 100)).items():
+        alone = drive(algorithm, rechunked(source, 100))
+        if name == "pixels":
+            assert_same(vars(models[name].overall), vars(alone.overall))
+        else:
+            assert_same(vars(models[name]), vars(alone))
+
+
+def test_one_that_fails_leaves_the_others_be():
+    def broken():
+        yield from ()
+        raise UsageError("no", "yes")
+
+    source = collection_of(50, distinct=20, hashed=True)
+    models, errors, _ = run_together(source, {"broken": broken(), **algorithms(source)})
+    assert set(models) == {"duplicates", "pixels", "properties"}
+    assert str(errors["broken"]) == "no\n  remedy: yes"
