@@ -101,9 +101,9 @@ class Terminal(Observer):
             eta = "" if whole or progress.eta is None else f", {progress.eta:,.0f} s left"
             self.console.print(f"{escape(title)}: {progress.done:,} of {progress.total:,} {progress.unit}, {rate}{eta}")
 
-    def step_failed(self, name: str, error: Exception) -> None:
+    def steps_failed(self, names: list[str], error: Exception) -> None:
         """At once, while others go on."""
-        self.console.print(f"[bold red]{escape(name)} failed:[/bold red] {escape(str(error))}")
+        self.console.print(f"[bold red]{escape(', '.join(names))} failed:[/bold red] {escape(str(error))}")
 
     def ended(self, run: RunDirectory) -> None:
         """Summary table, and the report's path as the last line."""

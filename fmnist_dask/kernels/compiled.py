@@ -41,6 +41,14 @@ def count_levels(pixels, rows, counts):  # pragma: no cover - compiled
 
 
 @numba.njit(nogil=True, cache=True)
+def _spread(squares, total, count):  # pragma: no cover - compiled
+    """``squares · count − total²``: the variance of ``count`` integers of up to ±1020, times their number squared."""
+    if count <= 1 << 21:
+        return float(squares * count - total * total)  # exact: below 2^63
+    return max(float(squares) - float(total) * (float(total) / count), 0.0) * count
+
+
+@numba.njit(nogil=True, cache=True)
 def measure_images(gray, out):  # pragma: no cover - compiled
     """Measure each grey image; see :func:`fmnist_dask.kernels.properties.image_properties`.
 
@@ -82,13 +90,8 @@ def measure_images(gray, out):  # pragma: no cover - compiled
             squares += count * level * level
             most = max(most, count)
             distinct += count > 0
-        # Integers up to here: the numerators below are exact for images of up to 2^23 pixels.
         out[row, 0] = total / (255.0 * size)
-        out[row, 1] = np.sqrt(float(squares * size - total * total)) / (255.0 * size)
+        out[row, 1] = np.sqrt(_spread(squares, total, size)) / (255.0 * size)
         out[row, 2] = most / size
-        if inner > 0:
-            variance = float(laplacian_squares * inner - laplacian_sum * laplacian_sum)
-            out[row, 3] = np.sqrt(variance) / (255.0 * inner)
-        else:
-            out[row, 3] = 0.0
+        out[row, 3] = np.sqrt(_spread(laplacian_squares, laplacian_sum, inner)) / (255.0 * max(inner, 1))
         out[row, 4] = distinct

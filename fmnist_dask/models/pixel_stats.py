@@ -71,7 +71,7 @@ def pixel_statistics(
 ) -> Algorithm[GroupedStatistics]:
     """Statistics of each pixel from exact histograms, in one pass.
 
-    The pass always counts by split and class: every coarser grouping is a sum of these counts.
+    The pass counts by split, and by class where that is asked for: every coarser grouping is a sum of these counts.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def pixel_statistics(
     by
         ``"label"`` for statistics of each class, ``None`` for none.
     """
-    counts = (yield Scan({"histogram": PixelHistogram()}))["histogram"]
+    counts = (yield Scan({"histogram": PixelHistogram(split_code, by == "label")}))["histogram"]
     shape = source.image_shape
 
     def total(chosen: list[tuple[int, int]]) -> AnyArray:

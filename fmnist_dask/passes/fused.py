@@ -34,8 +34,12 @@ class FusedScan:
         return names_of([item for item, _ in (*self.reductions, *self.columns)])
 
     def state_bytes(self, source: Readable) -> int:
-        """Bytes of the states of one task."""
+        """Bytes of the merged states."""
         return sum(reduction.state_bytes(source) for reduction, _ in self.reductions)
+
+    def part_bytes(self, source: Readable, rows: int) -> int:
+        """Bytes of the states of a task over ``rows`` consecutive rows."""
+        return sum(reduction.part_bytes(source, rows) for reduction, _ in self.reductions)
 
     def scratch_bytes(self, source: Readable, rows: int) -> int:
         """Temporaries while one block is folded in: reductions take turns, columns too."""

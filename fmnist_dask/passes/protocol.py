@@ -86,6 +86,10 @@ class Reduction(ABC):
     def state_bytes(self, source: Readable) -> int:
         """Upper bound of the bytes of one state. States are NumPy arrays, numbers, and lists and dicts of them."""
 
+    def part_bytes(self, source: Readable, rows: int) -> int:
+        """Upper bound of the bytes of the state of ``rows`` consecutive rows, where that is less."""
+        return self.state_bytes(source)
+
     def task_bytes(self, source: Readable, rows: int) -> int:
         """Upper bound of temporaries while a block of ``rows`` is folded in, beyond block and state."""
         return 0

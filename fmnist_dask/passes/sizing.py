@@ -23,8 +23,9 @@ TASKS_PER_THREAD = 4
 PREFETCH_SHARE = 0.5
 #: What an idle worker grows by once it works: codecs and event loops started, fragments (measured: 8 to 14 MB).
 WORKING_BYTES = 12 * 2**20
-#: Merged states that a combine task may hold at once.
+#: States that a combine task may hold at once: bytes, and share of a worker's limit.
 COMBINE_BYTES = 48 * 2**20
+COMBINE_SHARE = 0.1
 MAX_FAN_IN = 8
 
 
@@ -112,17 +113,21 @@ def plan_pass(source: Readable, fused: FusedScan, workers: Workers) -> PassPlan:
     chunk_bytes = rows * source.image_bytes
     state = fused.state_bytes(source)
     tasks = _group(chunks, chunk_bytes, state, workers.total_threads)
-    fan_in = max(2, min(MAX_FAN_IN, COMBINE_BYTES // max(state, 1)))
+    budget = min(COMBINE_BYTES, int(COMBINE_SHARE * (workers.memory_limit or COMBINE_BYTES / COMBINE_SHARE)))
+    fan_in = max(2, min(MAX_FAN_IN, budget // max(state, 1)))
+    # Chunks that nobody wants may lie between those of a task.
+    longest = max((task[-1] - task[0] + 1 for task in tasks), default=1) * source.chunk_rows
+    part = fused.part_bytes(source, longest)
     scratch = fused.scratch_bytes(source, rows)
     combine_bytes = (min(fan_in, len(tasks)) + 1) * state
     # States of finished tasks wait on the worker until they are merged.
     waiting = state * min(-(-len(tasks) // workers.count), fan_in) if len(tasks) > 1 else 0
 
     def worker_peak(task_bytes: int) -> int:
-        return workers.baseline + max(task_bytes * workers.threads + waiting, combine_bytes + waiting)
+        return workers.baseline + max(task_bytes * workers.threads + waiting, combine_bytes + state)
 
     # Decoding holds the compressed chunk beside the decoded one; the next block is read ahead where there is room.
-    task_bytes = int(1.6 * chunk_bytes) + state + scratch
+    task_bytes = int(1.6 * chunk_bytes) + part + scratch
     ahead = any(len(task) > 1 for task in tasks) and (
         workers.memory_limit is None or worker_peak(task_bytes + chunk_bytes) <= PREFETCH_SHARE * workers.memory_limit
     )

@@ -23,10 +23,10 @@ class Running:
 
 @dataclass
 class Callbacks:
-    """What the caller wants to hear: (step, model), (step, error), (steps, progress)."""
+    """What the caller wants to hear: (step, model), (steps that failed together, error), (steps, progress)."""
 
     finished: Callable[[Running, Any], None]
-    failed: Callable[[Running, Exception], None]
+    failed: Callable[[list[Running], Exception], None]
     progress: Callable[[list[str], PassProgress], None] = field(default=lambda names, progress: None)
 
 
@@ -99,12 +99,12 @@ def _resume(item: Running, callbacks: Callbacks) -> bool:
     except StopIteration as end:
         outcome = end.value
     except Exception as error:
-        callbacks.failed(item, error)
+        callbacks.failed([item], error)
         return True
     try:
         callbacks.finished(item, outcome)
     except Exception as error:
-        callbacks.failed(item, error)
+        callbacks.failed([item], error)
     return True
 
 
@@ -115,8 +115,7 @@ def _run(
     try:
         answers = work()
     except Exception as error:
-        for item in items:
-            callbacks.failed(item, error)
+        callbacks.failed(items, error)
         return [], items
     for item, answer in zip(items, answers, strict=True):
         item.answer, item.request = answer, None

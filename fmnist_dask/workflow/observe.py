@@ -30,8 +30,8 @@ class Observer:
     def step_done(self, name: str, record: dict[str, Any]) -> None:
         """A step's result is published."""
 
-    def step_failed(self, name: str, error: Exception) -> None:
-        """A step failed; others go on."""
+    def steps_failed(self, names: list[str], error: Exception) -> None:
+        """Steps failed together, by one cause; others go on."""
 
     def ended(self, run: RunDirectory) -> None:
         """The run has ended and its report is written."""

@@ -239,11 +239,12 @@ class Runner:
             self.run.event("done", item.name, seconds=steps[item.name]["seconds"], metrics=result.metrics)
             self.observer.step_done(item.name, steps[item.name])
 
-        def failed(item: Running, error: Exception) -> None:
-            steps[item.name] |= {"status": "FAILED", "error": message_of(error), "passes": item.passes}
+        def failed(items: list[Running], error: Exception) -> None:
+            for item in items:
+                steps[item.name] |= {"status": "FAILED", "error": message_of(error), "passes": item.passes}
+                self.run.event("error", item.name, error=message_of(error))
             self.run.save()
-            self.run.event("error", item.name, error=message_of(error))
-            self.observer.step_failed(item.name, error)
+            self.observer.steps_failed([item.name for item in items], error)
 
         advance(engine, collection, more, Callbacks(finished, failed, self._progress))
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
-from support import assert_same, collection_of, image_reads, rechunked
+from support import SlowSum, assert_same, collection_of, image_reads, rechunked
 
 from fmnist_dask.errors import UsageError
 from fmnist_dask.models.duplicates import find_duplicates
 from fmnist_dask.models.image_properties import Thresholds, image_properties
 from fmnist_dask.models.pixel_stats import pixel_statistics
 from fmnist_dask.passes.local import LocalEngine, drive
+from fmnist_dask.passes.protocol import Scan
 from fmnist_dask.workflow.advance import Callbacks, advance
 
 
@@ -35,7 +38,7 @@ def run_together(source, running):
         more,
         Callbacks(
             finished=lambda item, model: models.update({item.name: model}),
-            failed=lambda item, error: errors.update({item.name: error}),
+            failed=lambda items, error: errors.update({item.name: error for item in items}),
         ),
     )
     return models, errors, engine
@@ -79,3 +82,21 @@ def test_one_that_fails_leaves_the_others_be():
     models, errors, _ = run_together(source, {"broken": broken(), **algorithms(source)})
     assert set(models) == {"duplicates", "pixels", "properties"}
     assert str(errors["broken"]) == "no\n  remedy: yes"
+
+
+@dataclasses.dataclass(frozen=True)
+class Broken(SlowSum):
+    """A reduction that fails on a worker."""
+
+    def chunk(self, state, block):
+        raise UsageError("no", "yes")
+
+
+def test_a_pass_that_fails_ends_those_that_share_it():
+    def broken():
+        yield Scan({"broken": Broken()})
+
+    source = collection_of(50, distinct=20, hashed=True)
+    models, errors, _ = run_together(source, {"broken": broken(), **algorithms(source)})
+    assert models == {}
+    assert set(errors) == {"broken", "duplicates", "pixels", "properties"}

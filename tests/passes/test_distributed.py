@@ -32,6 +32,7 @@ from fmnist_dask.passes.local import LocalEngine, drive
 from fmnist_dask.passes.probe import resident_bytes
 from fmnist_dask.passes.protocol import Call, Scan, Tasks
 from fmnist_dask.passes.reductions.images import ImagesAt
+from fmnist_dask.passes.sizing import TASKS_PER_THREAD
 
 N = 3000
 CHUNKS = (256, 512, 1280)
@@ -75,7 +76,7 @@ def test_two_workers_find_what_the_local_engine_finds(engine, stores, wanted, ex
     assert engine.statistics.passes == 1
     assert engine.statistics.chunks_read == chunks
     assert engine.statistics.bytes_read == N * 30
-    assert engine.statistics.tasks == min(chunks, 4)
+    assert engine.statistics.tasks == min(chunks, TASKS_PER_THREAD * 2)
 
 
 @pytest.mark.parametrize("chunk_rows", CHUNKS)

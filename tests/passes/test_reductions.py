@@ -13,7 +13,7 @@ from fmnist_dask.kernels.properties import PROPERTIES, image_properties
 from fmnist_dask.passes.local import ArrayCollection, LocalEngine
 from fmnist_dask.passes.protocol import Scan
 from fmnist_dask.passes.reductions.census import Census, SizeCensus
-from fmnist_dask.passes.reductions.histogram import PixelHistogram
+from fmnist_dask.passes.reductions.histogram import ANY_LABEL, PixelHistogram
 from fmnist_dask.passes.reductions.images import Extremes, ImageSample, ImagesAt
 from fmnist_dask.passes.reductions.properties import BINS, RANGES, ContentHash, ImageProperties, PropertyHistogram
 from fmnist_dask.passes.reductions.verify import VerifyGroups
@@ -106,6 +106,18 @@ def test_pixel_histograms_equal_bincount(n, shape, chunk_rows, seed):
         assert counts.sum() == chosen.size
         for pixel in range(0, source.image_bytes, max(1, source.image_bytes // 7)):
             assert counts[pixel].tolist() == np.bincount(chosen[:, pixel], minlength=256).tolist()
+
+
+@given(st.integers(1, 60), chunk_lengths, st.sampled_from([None, 0, 1]), st.booleans())
+def test_labels_are_told_apart_where_asked_for(n, chunk_rows, label_split, by_label):
+    source = collection_of(n, chunk_rows=chunk_rows)
+    fine, found = (reduce(source, PixelHistogram(*options)) for options in ((), (label_split, by_label)))
+    expected: dict[tuple[int, int], np.ndarray] = {}
+    for (split, label), counts in fine.items():
+        apart = by_label and label_split in (None, split)
+        key = split, label if apart else ANY_LABEL
+        expected[key] = expected.get(key, 0) + counts
+    assert_same(found, {key: expected[key] for key in sorted(expected)})
 
 
 @pytest.mark.parametrize("labelled", [True, False])
@@ -244,6 +256,15 @@ def test_a_group_longer_than_a_panel_is_compared_whole():
     source = ArrayCollection(image, chunk_rows=2500)
     assert verify(source, [list(range(4000)), list(range(4000, 5000))]) == [1]
     assert verify(source, [list(range(4000)), list(range(4400, 5000))]) == []
+
+
+@given(st.integers(2, 60), st.integers(1, 8), st.integers(1, 20), st.integers(0, 9))
+def test_the_state_of_a_part_stays_within_its_declared_bytes(n, distinct, rows, seed):
+    source = collection_of(n, distinct=distinct, seed=seed)
+    reduction = everything(source.image).reductions["verify"]
+    for start in range(0, n, max(1, rows // 2)):
+        state = reduction.chunk(reduction.initial(source), source.block(start, min(start + rows, n)))
+        assert sum(state[name].nbytes for name in ("group", "seen", "image")) <= reduction.part_bytes(source, rows)
 
 
 def test_a_closed_group_keeps_no_image():

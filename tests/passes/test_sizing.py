@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from fmnist_dask.errors import MemoryLimitError
 from fmnist_dask.passes.fused import fuse
 from fmnist_dask.passes.local import ArrayCollection
 from fmnist_dask.passes.protocol import Scan
+from fmnist_dask.passes.reductions.verify import VerifyGroups
 from fmnist_dask.passes.sizing import (
     COMBINE_BYTES,
     INPUT_PER_STATE,
@@ -27,6 +29,7 @@ from fmnist_dask.passes.sizing import (
     check_memory,
     plan_pass,
 )
+from fmnist_dask.passes.worker import run_chunks
 
 MIB = 2**20
 
@@ -132,6 +135,24 @@ def test_unwanted_chunks_belong_to_no_task():
 def test_nothing_wanted_is_no_task():
     found = plan(Declared(1000), cluster_of(), Sized(high=0))
     assert (found.tasks, found.bytes_read, found.chunks) == ((), 0, 0)
+
+
+def test_a_verification_of_nothing_is_no_task():
+    nothing = VerifyGroups(np.zeros(0, np.int64), np.zeros(0, np.int64))
+    assert plan(Declared(1000), cluster_of(), nothing).tasks == ()
+
+
+def test_tasks_of_scattered_chunks_hold_the_states_they_were_planned_with():
+    """Members stand in every tenth chunk: a task of a few such chunks reaches over many rows."""
+    rows = (np.arange(0, 20_000, 2000)[:, None] + np.arange(200)).reshape(-1)
+    source = ArrayCollection(np.zeros((20_000, 1, 1), np.uint8), chunk_rows=200)
+    reduction = VerifyGroups(rows, np.arange(len(rows)) % 1000)
+    fused, _ = fuse(source, {"": Scan({"verify": reduction})}, {"all": None})
+    found = plan_pass(source, fused, cluster_of(count=1))
+    for task in found.tasks:
+        (state,) = run_chunks(source, fused, task, [])
+        held = sum(state[name].nbytes for name in ("group", "seen", "image"))
+        assert held <= found.task_bytes - int(1.6 * 200) - fused.scratch_bytes(source, 200)
 
 
 def test_the_last_chunk_counts_as_long_as_it_is():

@@ -126,7 +126,8 @@ class Folder(Source):
         if size != self.image_shape[:2]:
             raise self._mixed_sizes()
         try:
-            with Image.open(self.directory / file) as image:
+            with Image.open(self.directory / file) as opened:
+                image: Image.Image = opened
                 if image.mode.startswith("I"):
                     # 16 bits a pixel: Pillow's own conversion would cut off at 255.
                     image = Image.fromarray(((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8))

@@ -12,14 +12,28 @@ from fmnist_dask.kernels.histogram import LEVELS
 from fmnist_dask.passes.protocol import Readable, Reduction
 from fmnist_dask.typing import AnyArray
 
+#: Stands for every label, where labels are not told apart.
+ANY_LABEL = -2
+
 
 @dataclass(frozen=True)
 class PixelHistogram(Reduction):
-    """How often each pixel has each of its 256 values, for every (split code, label) that occurs.
+    """How often each pixel has each of its 256 values, by split and label.
 
-    The result is ``{(split code, label): counts of shape (pixels, 256)}``; label −1 stands for unknown. Sums over the
-    keys give any coarser grouping exactly, so that one histogram serves statistics by class, by split and over all.
+    The result is ``{(split code, label): counts of shape (pixels, 256)}`` for all that occur; label −1 stands for
+    unknown. Sums over the keys give any coarser grouping exactly, so that one histogram serves statistics by class, by
+    split and over all.
+
+    Parameters
+    ----------
+    label_split
+        Tell labels apart in this split only, and count the others whole, under :data:`ANY_LABEL`; ``None`` for all.
+    by_label
+        Whether to tell labels apart at all.
     """
+
+    label_split: int | None = None
+    by_label: bool = True
 
     def initial(self, source: Readable) -> dict[tuple[int, int], AnyArray]:
         """No groups."""
@@ -30,7 +44,7 @@ class PixelHistogram(Reduction):
         from fmnist_dask.kernels.compiled import count_levels
 
         pixels = block.image.reshape(len(block), -1)
-        for (split, label), rows in _groups(block):
+        for (split, label), rows in self._groups(block):
             counts = state.get((split, label))
             if counts is None:
                 # 32 bits count up to 4·10⁹ images of one class; results are 64 bits wide.
@@ -52,20 +66,26 @@ class PixelHistogram(Reduction):
         return {key: state[key] for key in sorted(state)}
 
     def state_bytes(self, source: Readable) -> int:
-        """One table of 256 counters a pixel for each class of each split, and for what is not labelled in it."""
-        groups = (1 + len(source.class_names)) * len(source.splits)
+        """One table of 256 counters a pixel for each class of a split, and for what is not labelled in it."""
+        splits = len(source.splits)
+        classes = 1 + len(source.class_names) if self.by_label else 1
+        groups = classes * splits if self.label_split is None else classes + splits - 1
         return 4 * LEVELS * source.image_bytes * groups
 
     def task_bytes(self, source: Readable, rows: int) -> int:
         """Codes and row numbers."""
         return 40 * rows
 
-
-def _groups(block: Block) -> list[tuple[tuple[int, int], AnyArray]]:
-    """Each (split, label) of a block, with its rows."""
-    code = block.split.astype(np.int64) << 32 | (block.label.astype(np.int64) + 1)
-    groups = []
-    for value in np.unique(code):
-        key = (int(value >> 32), int(value & 0xFFFFFFFF) - 1)
-        groups.append((key, np.flatnonzero(code == value)))
-    return groups
+    def _groups(self, block: Block) -> list[tuple[tuple[int, int], AnyArray]]:
+        """Each (split, label) of a block, with its rows."""
+        split, label = block.split.astype(np.int64), block.label.astype(np.int64)
+        if not self.by_label:
+            label = np.full_like(label, ANY_LABEL)
+        elif self.label_split is not None:
+            label = np.where(split == self.label_split, label, ANY_LABEL)
+        code = split << 32 | (label - ANY_LABEL)
+        groups = []
+        for value in np.unique(code):
+            key = (int(value >> 32), int(value & 0xFFFFFFFF) + ANY_LABEL)
+            groups.append((key, np.flatnonzero(code == value)))
+        return groups

@@ -96,9 +96,15 @@ class VerifyGroups(Reduction):
         """One image a group."""
         return len(self.sizes) * (source.image_bytes + 24)
 
+    def part_bytes(self, source: Readable, rows: int) -> int:
+        """One image for each member there; no window holds more than two that begin at multiples of its length."""
+        windows = np.searchsorted(self.rows, np.arange(0, source.n + 2 * rows, rows))
+        members = int((windows[2:] - windows[:-2]).max(initial=0))
+        return min(members, len(self.sizes)) * (source.image_bytes + 24)
+
     def task_bytes(self, source: Readable, rows: int) -> int:
-        """A panel and its comparison; the merged state beside the two it is made of."""
-        return 3 * PANEL * source.image_bytes + 2 * self.state_bytes(source)
+        """A panel and its comparison; a new state beside the one that it takes the place of."""
+        return 3 * PANEL * source.image_bytes + self.part_bytes(source, rows)
 
     def wants(self, start: int, stop: int) -> bool:
         """Whether a member lies there."""
