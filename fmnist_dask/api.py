@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fmnist_dask.collection.store import Collection
-from fmnist_dask.workflow.rundir import RunDirectory
+from fmnist_dask.workflow.rundir import PUBLISHED, RunDirectory
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,7 +66,8 @@ class Run:
 
     def keys(self) -> list[str]:
         """Names of the steps whose results are there."""
-        return [name for name in self.manifest["steps"] if (self._directory.results / name).is_dir()]
+        published = [name for name, step in self.manifest["steps"].items() if step["status"] in PUBLISHED]
+        return [name for name in published if (self._directory.results / name).is_dir()]
 
     def __getitem__(self, step: str) -> xr.Dataset:
         """A step's result, a lazy dataset."""

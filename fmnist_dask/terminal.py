@@ -44,6 +44,7 @@ class Terminal(Observer):
             console=self.console,
         )
         self._tasks: dict[str, TaskID] = {}
+        self._waiting: TaskID | None = None
         self._last_line = 0.0
         self._finished: set[str] = set()
 
@@ -58,10 +59,17 @@ class Terminal(Observer):
         if self.console.is_terminal:
             self._bars.stop()
 
+    def connecting(self, cluster: str) -> None:
+        """A line that goes away again: starting takes some seconds."""
+        if self.console.is_terminal:
+            self._waiting = self._bars.add_task(f"starting {escape(cluster)}", total=None, rate="")
+
     def connected(self, dashboard: str, cluster: dict[str, Any]) -> None:
         """Dashboard first: people open it while the rest begins."""
         from fmnist_dask.cluster.connect import ssh_tunnel
 
+        if self._waiting is not None:
+            self._bars.remove_task(self._waiting)
         limit = cluster["memory_limit"]
         memory = f", {size(limit)} each" if limit else ""
         self.console.print(f"dashboard   [link={dashboard}]{dashboard}[/link]")

@@ -7,7 +7,7 @@ import importlib
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,9 @@ CONNECT_TIMEOUT = 30
 ALLOCATOR = {"MALLOC_TRIM_THRESHOLD_": 16 * 2**20, "MALLOC_MMAP_THRESHOLD_": 4 * 2**20, "MALLOC_ARENA_MAX": 1}
 
 
+Announce = Callable[[str, dict[str, Any]], None]
+
+
 @dataclass
 class Connection:
     """A client, what its workers offer, and what the manifest says of the cluster."""
@@ -44,8 +47,16 @@ class Connection:
 
 
 @contextlib.contextmanager
-def connect(config: ClusterConfig) -> Iterator[Connection]:
+def connect(config: ClusterConfig, announce: Announce | None = None) -> Iterator[Connection]:
     """Start the cluster of a file, or connect to one that runs; stop what was started.
+
+    Parameters
+    ----------
+    config
+        The cluster file.
+    announce
+        Called with the dashboard's address and the cluster's description as soon as the workers are there, before they
+        have imported what tasks need.
 
     Raises
     ------
@@ -72,7 +83,7 @@ def connect(config: ClusterConfig) -> Iterator[Connection]:
                 f"no scheduler answers at {place}: {error}", "check the address and that it runs"
             ) from error
         stack.enter_context(client)
-        yield _describe(client, config)
+        yield _describe(client, config, announce)
 
 
 def _start(config: ClusterConfig) -> Any:
@@ -108,28 +119,31 @@ def _start(config: ClusterConfig) -> Any:
     return cluster
 
 
-def _describe(client: Client, config: ClusterConfig) -> Connection:
+def _describe(client: Client, config: ClusterConfig, announce: Announce | None) -> Connection:
     import dask
 
     client.wait_for_workers(1 if config.running else worker_count(config), timeout=CONNECT_TIMEOUT)
-    states: dict[str, int] = client.run(prepare_worker, lean=not config.running)
     info = client.scheduler_info(n_workers=-1)["workers"]
     limits = [worker["memory_limit"] for worker in info.values() if worker["memory_limit"]]
     threads = max(worker["nthreads"] for worker in info.values())
     spill = dask.config.get("distributed.worker.memory.spill")
+    limit = min(limits) if limits else None
+    description = {
+        "class": "existing" if config.running else config.class_name,
+        "workers": len(info),
+        "threads": threads * len(info),
+        "memory_limit": limit,
+    }
+    if announce is not None:
+        announce(client.dashboard_link, description)
+    resident: dict[str, int] = client.run(prepare_worker, lean=not config.running)
     workers = Workers(
         count=len(info),
         threads=threads,
-        memory_limit=min(limits) if limits else None,
+        memory_limit=limit,
         usable=float(spill) if spill else 0.95,
-        baseline=max(states.values()) + WORKING_BYTES,
+        baseline=max(resident.values()) + WORKING_BYTES,
     )
-    description = {
-        "class": "existing" if config.running else config.class_name,
-        "workers": workers.count,
-        "threads": workers.total_threads,
-        "memory_limit": workers.memory_limit,
-    }
     return Connection(client, workers, description, client.dashboard_link, not config.running)
 
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
+from types import ModuleType, TracebackType
 
 from fmnist_dask.collection.files import make_directory, read_json
 from fmnist_dask.errors import RunError
+
+fcntl: ModuleType | None
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 #: Seconds between two signs of life, and seconds of silence after which a lease on another host is void.
 HEARTBEAT = 5.0
@@ -39,15 +47,8 @@ class Lease:
 
     def __enter__(self) -> Lease:
         make_directory(self.directory)
-        for _ in range(3):
-            try:
-                with open(self.path, "x", encoding="utf-8") as file:
-                    file.write(self._content())
-                break
-            except FileExistsError:
-                self._remove_if_void()
-        else:
-            raise RunError(f"cannot take the lease {self.path}", "see whether another process works there")
+        with _alone_with(self.directory):
+            self._take()
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
         self._thread.start()
         return self
@@ -59,6 +60,16 @@ class Lease:
         if self._thread is not None:
             self._thread.join()
         self.path.unlink(missing_ok=True)
+
+    def _take(self) -> None:
+        for _ in range(3):
+            try:
+                with open(self.path, "x", encoding="utf-8") as file:
+                    file.write(self._content())
+                return
+            except FileExistsError:
+                self._remove_if_void()
+        raise RunError(f"cannot take the lease {self.path}", "see whether another process works there")
 
     def _content(self) -> str:
         return json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "started": _process_start(os.getpid())})
@@ -94,6 +105,21 @@ class Lease:
                 "wait until it has ended, or stop it; its lease ends with it",
             )
         self.path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _alone_with(directory: Path) -> Iterator[None]:
+    """One process of this host at a time: two that found one void lease would both remove it and take their own."""
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # some network file systems know no locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _process_start(pid: int) -> float | None:

@@ -45,8 +45,8 @@ def ingest_source(
         from fmnist_dask.cluster.connect import connect
         from fmnist_dask.passes.distributed import DistributedEngine
 
-        with Lease(place, "an ingest"), connect(config) as connection:
-            watcher.connected(connection.dashboard, connection.description)
+        watcher.connecting(config.address or config.class_name)
+        with Lease(place, "an ingest"), connect(config, watcher.connected) as connection:
             watcher.ingesting(source, place)
             engine = DistributedEngine(connection.client, connection.workers, place)
 

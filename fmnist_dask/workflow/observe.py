@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 class Observer:
     """Hears what happens in a run; this one keeps quiet."""
 
+    def connecting(self, cluster: str) -> None:
+        """A cluster is about to be started, or connected to."""
+
     def connected(self, dashboard: str, cluster: dict[str, Any]) -> None:
         """A cluster is there."""
 

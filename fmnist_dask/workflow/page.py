@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from fmnist_dask.errors import FmnistDaskError
 from fmnist_dask.workflow.provenance import as_mapping, moment, provenance
-from fmnist_dask.workflow.rundir import RunDirectory
+from fmnist_dask.workflow.rundir import PUBLISHED, RunDirectory
 
 if TYPE_CHECKING:
     from fmnist_dask.report.page import Banner, Card, Contribution
-
-#: Steps whose result lies in the run directory.
-PUBLISHED = ("SUCCEEDED", "REUSED")
 
 logger = logging.getLogger(__name__)
 

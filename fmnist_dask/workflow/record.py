@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from fmnist_dask.cluster.connect import Connection
     from fmnist_dask.passes.distributed import DistributedEngine
 
-#: Step words that mean "the result is there".
-PUBLISHED = ("SUCCEEDED", "REUSED")
-
 
 def fresh_step(workflow: Workflow, name: str) -> dict[str, Any]:
     """The record of a step that has not begun."""

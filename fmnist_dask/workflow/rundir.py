@@ -12,6 +12,8 @@ from fmnist_dask.collection.files import make_directory, read_json, write_json
 from fmnist_dask.errors import RunError
 
 FORMAT_VERSION = 1
+#: Step words that mean "the result is there".
+PUBLISHED = ("SUCCEEDED", "REUSED")
 #: What a directory must hold to be called a run.
 MANIFEST = "manifest.json"
 

@@ -26,7 +26,6 @@ from fmnist_dask.workflow.model import Workflow
 from fmnist_dask.workflow.observe import Observer
 from fmnist_dask.workflow.publish import publish
 from fmnist_dask.workflow.record import (
-    PUBLISHED,
     account,
     begin_record,
     describe_source,
@@ -36,7 +35,7 @@ from fmnist_dask.workflow.record import (
     step_outcome,
 )
 from fmnist_dask.workflow.registry import StepInput, StepResult, find_step
-from fmnist_dask.workflow.rundir import RunDirectory
+from fmnist_dask.workflow.rundir import PUBLISHED, RunDirectory
 from fmnist_dask.workflow.steps.ingest import default_store, existing
 
 #: Seconds between two progress lines in events.jsonl.
@@ -156,9 +155,9 @@ class Runner:
         from fmnist_dask.cluster.connect import connect
         from fmnist_dask.passes.distributed import DistributedEngine
 
-        with self._lease_of_store(collection), connect(self.cluster) as connection:
+        self.observer.connecting(self.cluster.address or self.cluster.class_name)
+        with self._lease_of_store(collection), connect(self.cluster, self.observer.connected) as connection:
             self.run.manifest["cluster"] = connection.description
-            self.observer.connected(connection.dashboard, connection.description)
             scratch = self.run.pending / "columns"
             engine = DistributedEngine(connection.client, connection.workers, scratch)
             before = connection.worker_states()
@@ -200,11 +199,15 @@ class Runner:
             holds = record["status"] in PUBLISHED and record["fingerprint"] == fingerprint
             if holds and not self.force and (self.run.results / name).is_dir():
                 record["status"] = "REUSED"
-            elif name in self.chosen:
-                self.run.manifest["steps"][name] = fresh_step(self.workflow, name) | {"fingerprint": fingerprint}
+                continue
+            fresh = fresh_step(self.workflow, name) | {"fingerprint": fingerprint}
+            if collection.split_code(spec.split) is None:
+                fresh["split"] = "all"
+            if name in self.chosen:
                 pending.append(name)
             else:
-                self.run.manifest["steps"][name] = fresh_step(self.workflow, name) | {"status": "SKIPPED"}
+                fresh["status"] = "SKIPPED"
+            self.run.manifest["steps"][name] = fresh
         self.run.save()
         return pending
 

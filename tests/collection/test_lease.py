@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import psutil
@@ -116,6 +117,30 @@ def test_a_lease_cut_off_in_writing_is_void(tmp_path, content):
     (tmp_path / ".lease").write_text(content)
     with Lease(tmp_path, "a run"):
         assert json.loads((tmp_path / ".lease").read_text())["pid"] == os.getpid()
+
+
+@pytest.mark.parametrize("attempt", range(20))
+def test_one_of_many_takes_a_void_lease(tmp_path, attempt):
+    leave(tmp_path, host=socket.gethostname(), pid=2**22 + 1, started=1.0)
+    barrier, holding, refused = threading.Barrier(6), [], []
+
+    def take():
+        barrier.wait()
+        try:
+            with Lease(tmp_path, "a run"):
+                holding.append(1)
+                deadline = time.monotonic() + 5
+                while len(refused) < 5 and time.monotonic() < deadline:
+                    time.sleep(0.001)
+        except RunError:
+            refused.append(1)
+
+    threads = [threading.Thread(target=take) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(holding), len(refused)) == (1, 5)
 
 
 def test_a_lease_is_renewed_while_held(tmp_path, monkeypatch):

@@ -195,6 +195,16 @@ def test_damaged_sets_are_refused(tmp_path, damage, parts):
         assert part in str(caught.value)
 
 
+@pytest.mark.parametrize("change", [(-8, 1), (12, 255)], ids=["checksum", "stream"])
+def test_damaged_labels_are_found_while_reading_where_the_classes_are_known(tmp_path, change):
+    place = write_idx_set(tmp_path / "set", 40, 10)
+    data = bytearray((place / f"{LABELS}.gz").read_bytes())
+    data[change[0]] ^= change[1]
+    (place / f"{LABELS}.gz").write_bytes(data)
+    with pytest.raises(SourceError, match=rf"{LABELS}.gz is (damaged|no whole gzip file)"):
+        everything(Idx(place, class_names=tuple("0123456789")), batch_rows=40)
+
+
 @pytest.mark.parametrize("change", [-1, 1])
 def test_plain_files_of_another_length_are_refused_at_once(tmp_path, change):
     write_idx_set(tmp_path, 40, 10, "")
