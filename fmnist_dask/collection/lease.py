@@ -72,7 +72,8 @@ class Lease:
         raise RunError(f"cannot take the lease {self.path}", "see whether another process works there")
 
     def _content(self) -> str:
-        return json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "started": _process_start(os.getpid())})
+        holder = {"host": socket.gethostname(), "pid": os.getpid(), "started": _process_start(os.getpid())}
+        return json.dumps({**holder, "purpose": self.purpose})
 
     def _renew(self) -> None:
         while not self._stop.wait(HEARTBEAT):
@@ -101,7 +102,8 @@ class Lease:
         alive = _process_start(pid) == holder.get("started") if same_host else age <= EXPIRY
         if alive and holder:
             raise RunError(
-                f"{self.directory} is in use: process {pid} on {holder.get('host')} holds it ({self.purpose})",
+                f"{self.directory} is in use: process {pid} on {holder.get('host')} holds it "
+                f"({holder.get('purpose', 'unknown')})",
                 "wait until it has ended, or stop it; its lease ends with it",
             )
         self.path.unlink(missing_ok=True)

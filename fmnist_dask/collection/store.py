@@ -109,10 +109,31 @@ class Collection:
         return Block(np.arange(start, stop, dtype=np.int64), lambda name: self.read(name, start, stop))
 
     def read(self, name: str, start: int, stop: int) -> AnyArray:
-        """One named array for rows ``start`` to ``stop``."""
+        """One named array for rows ``start`` to ``stop``.
+
+        Raises
+        ------
+        CollectionError
+            A chunk is missing or damaged.
+        """
         array: Any = _open_group(self.path, self.fingerprint)[name]
-        values: AnyArray = np.asarray(array[start : min(stop, self.n)])
+        stop = min(stop, self.n)
+        for chunk in range(start // self.chunk_rows, -(-stop // self.chunk_rows)):
+            # Zarr takes a missing chunk for one of zeros; here each one was written.
+            file = Path(self.path, name, "c", *map(str, (chunk, *(0 for _ in array.shape[1:]))))
+            if not file.exists():
+                raise self._damaged(name, start, stop, f"the chunk {file} is missing")
+        try:
+            values: AnyArray = np.asarray(array[start:stop])
+        except (OSError, ValueError, RuntimeError) as error:
+            raise self._damaged(name, start, stop, str(error)) from error
         return values
+
+    def _damaged(self, name: str, start: int, stop: int, reason: str) -> CollectionError:
+        return CollectionError(
+            f"{self.path}: rows {start:,} to {stop:,} of {name} cannot be read: {reason}",
+            "restore the files, or delete the store and ingest again",
+        )
 
     def split_code(self, split: str) -> int | None:
         """Code of a split, see :func:`split_code`."""

@@ -25,13 +25,14 @@ from fmnist_dask.collection.layout import (
     INGEST,
     MANIFEST,
     PARTS,
+    ROW_MULTIPLE,
     SAMPLE_ARRAYS,
     image_dimensions,
     rows_per_chunk,
 )
 from fmnist_dask.collection.sources.base import Rows, Source
 from fmnist_dask.collection.store import Collection, configure_zarr
-from fmnist_dask.errors import CollectionError, RunError
+from fmnist_dask.errors import CollectionError, RunError, UsageError
 from fmnist_dask.kernels.hashing import content_hashes, panel_digests
 from fmnist_dask.typing import AnyArray
 
@@ -77,6 +78,8 @@ def plan_ingest(source: Source, path: str | Path, chunk_rows: int | None = None)
     so that the stream is decompressed once; its last chunk is filled up from the head of the next partition.
     """
     rows = chunk_rows or rows_per_chunk(source.image_shape, source.chunk_bytes)
+    if rows % ROW_MULTIPLE:
+        raise UsageError(f"chunks of {rows} rows", f"take a multiple of {ROW_MULTIPLE}")
     ends = np.cumsum([partition.rows for partition in source.partitions])
     parts: list[Part] = []
     stream_of_last = -1
@@ -158,7 +161,8 @@ def _create_arrays(plan: IngestPlan) -> None:
             shape=(n, *tail),
             chunks=(plan.chunk_rows, *tail),
             dtype=dtype,
-            compressors=[ZstdCodec(level=1)],
+            # Hashes do not compress.
+            compressors=None if name == "content_hash" else [ZstdCodec(level=1)],
             dimension_names=dims,
             attributes=attrs,
             fill_value="" if dtype is str else 0,

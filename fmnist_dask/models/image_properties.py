@@ -16,6 +16,9 @@ from fmnist_dask.typing import AnyArray, FloatArray, IntArray
 
 #: Rows that one task looks through for images to list.
 FLAG_ROWS = 250_000
+#: Least scale of a property, as a share of its range: where most images have the same value, a hair's breadth is no
+#: outlier.
+LEAST_SCALE = 0.01
 #: Why an image is listed, in the order of the bits of its flags.
 REASONS = ("blank", "constant", "very dark", "very bright", "low contrast", "outlier")
 
@@ -142,7 +145,7 @@ def image_properties(
 
 
 def _centre(counts: IntArray, name: str) -> tuple[float, float]:
-    """Median and 1.4826 × median absolute deviation, to the width of a bin."""
+    """Median and scale: 1.4826 × median absolute deviation, to the width of a bin, with a floor."""
     size = int(counts.sum())
     if size == 0:
         return float("nan"), float("nan")
@@ -151,7 +154,8 @@ def _centre(counts: IntArray, name: str) -> tuple[float, float]:
     distance = np.abs(np.arange(BINS) - middle)
     within = np.cumsum(np.bincount(distance, weights=counts, minlength=BINS))
     deviation = int(np.searchsorted(within, (size + 1) // 2))
-    return (middle + 0.5) * width, 1.4826 * max(deviation, 0.5) * width
+    scale = 1.4826 * deviation * width
+    return (middle + 0.5) * width, max(scale, LEAST_SCALE * RANGES[name])
 
 
 def outlier_scores(values: dict[str, AnyArray], centre: dict[str, tuple[float, float]]) -> FloatArray:

@@ -50,7 +50,7 @@ def create_columns(directory: Path, source: Readable, column: Column) -> dict[st
             fill_value=variable.fill_value,
             dimension_names=("sample", *variable.dims),
             attributes=dict(variable.attrs),
-            compressors=[ZstdCodec(level=1)],
+            compressors=[ZstdCodec(level=1)] if variable.compress else None,
             overwrite=True,
         )
         created[name] = ColumnOnDisk(str(path), source.n)

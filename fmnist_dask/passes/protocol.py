@@ -108,6 +108,8 @@ class Variable:
     dims: tuple[str, ...] = ()
     attrs: tuple[tuple[str, Any], ...] = ()
     fill_value: Any = 0
+    #: False for values that do not compress, such as hashes.
+    compress: bool = True
 
 
 class Column(ABC):

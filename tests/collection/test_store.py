@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -157,3 +158,13 @@ def test_what_is_no_collection_is_refused(tmp_path, make, parts):
         Collection.open(path)
     for part in [str(path), *parts]:
         assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut off"])
+def test_a_damaged_chunk_is_named_not_read_as_black_images(tmp_path: Path, damage: str) -> None:
+    collection = stored(array_source(600), tmp_path / "store.zarr")
+    chunk = tmp_path / "store.zarr" / "image" / "c" / "1" / "0" / "0"
+    chunk.unlink() if damage == "missing" else chunk.write_bytes(chunk.read_bytes()[:100])
+    assert len(collection.read("image", 0, 256)) == 256
+    with pytest.raises(CollectionError, match=r"rows 256 to 512 of image cannot be read"):
+        collection.read("image", 256, 512)

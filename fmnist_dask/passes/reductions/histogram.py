@@ -47,7 +47,7 @@ class PixelHistogram(Reduction):
         for (split, label), rows in self._groups(block):
             counts = state.get((split, label))
             if counts is None:
-                # 32 bits count up to 4·10⁹ images of one class; results are 64 bits wide.
+                # 32 bits are enough for the images of one task; merged counts grow where they must.
                 counts = state[split, label] = np.zeros((pixels.shape[1], LEVELS), dtype=np.uint32)
             count_levels(pixels, rows, counts)
         return state
@@ -56,14 +56,14 @@ class PixelHistogram(Reduction):
         """Add counts."""
         for key, counts in right.items():
             if key in left:
-                left[key] += counts
+                left[key] = _add(left[key], counts)
             else:
                 left[key] = counts.copy()
         return left
 
     def aggregate(self, state: dict[Any, AnyArray], source: Readable) -> dict[Any, AnyArray]:
         """Groups in order of split and label."""
-        return {key: state[key] for key in sorted(state)}
+        return {key: state[key].astype(np.int64) for key in sorted(state)}
 
     def state_bytes(self, source: Readable) -> int:
         """One table of 256 counters a pixel for each class of a split, and for what is not labelled in it."""
@@ -89,3 +89,11 @@ class PixelHistogram(Reduction):
             key = (int(value >> 32), int(value & 0xFFFFFFFF) + ANY_LABEL)
             groups.append((key, np.flatnonzero(code == value)))
         return groups
+
+
+def _add(left: AnyArray, right: AnyArray) -> AnyArray:
+    """Sum of counters, in 64 bits once 32 might overflow."""
+    if left.dtype == right.dtype == np.uint32 and int(left.max()) + int(right.max()) < 1 << 32:
+        left += right
+        return left
+    return left.astype(np.uint64) + right

@@ -46,7 +46,7 @@ class ContentHash(Column):
 
     def variables(self, source: Readable) -> dict[str, Variable]:
         """High and low half."""
-        return {"content_hash": Variable("uint64", (2,), ("half",))}
+        return {"content_hash": Variable("uint64", (2,), ("half",), compress=False)}
 
     def compute(self, block: Block) -> Mapping[str, AnyArray]:
         """Hash."""
