@@ -28,6 +28,9 @@ CONNECT_TIMEOUT = 30
 ALLOCATOR = {"MALLOC_TRIM_THRESHOLD_": 64 * 2**20, "MALLOC_MMAP_THRESHOLD_": 32 * 2**20, "MALLOC_ARENA_MAX": 1}
 
 
+#: When Dask spills and pauses, as shares of a worker's limit. What tasks hold is small and short-lived, so that
+#: spilling it (at 70 % by default) frees nothing; the plan keeps below the first.
+MEMORY = {"spill": 0.8, "pause": 0.9}
 Announce = Callable[[str, dict[str, Any]], None]
 
 
@@ -48,6 +51,18 @@ class Connection:
 
 
 @contextlib.contextmanager
+def dask_settings(config: ClusterConfig) -> Iterator[None]:
+    """Dask's configuration while a cluster of a file is used: ours below, the file's ``config`` on top."""
+    import dask
+    import distributed.config  # noqa: F401 - puts its defaults into Dask's configuration
+
+    ours: dict[str, Any] = {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in ALLOCATOR.items()}
+    ours |= {f"distributed.worker.memory.{name}": value for name, value in MEMORY.items()}
+    with dask.config.set(ours), dask.config.set(config.config):
+        yield
+
+
+@contextlib.contextmanager
 def connect(config: ClusterConfig, announce: Announce | None = None) -> Iterator[Connection]:
     """Start the cluster of a file, or connect to one that runs; stop what was started.
 
@@ -64,14 +79,12 @@ def connect(config: ClusterConfig, announce: Announce | None = None) -> Iterator
     ClusterError
         It cannot be started or reached, or has no workers.
     """
-    import dask
     from distributed import Client
 
     # The port of the dashboard may be taken; distributed then takes another and warns, and we print the one it took.
     warnings.filterwarnings("ignore", message="Port .* is already in use")
     logging.getLogger("distributed.shuffle").setLevel(logging.ERROR)
-    allocator = {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in ALLOCATOR.items()}
-    with dask.config.set(allocator), dask.config.set(config.config), contextlib.ExitStack() as stack:
+    with dask_settings(config), contextlib.ExitStack() as stack:
         if config.running:
             target: Any = config.address
         else:

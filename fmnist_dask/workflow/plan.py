@@ -116,7 +116,6 @@ def plan_workflow(
 def planned_workers(config: ClusterConfig) -> Workers:
     """What the workers of a cluster file would offer; of a running cluster, what they do offer."""
     import dask
-    import distributed.config  # noqa: F401 - puts its defaults into Dask's configuration
     from dask.utils import parse_bytes
 
     if config.running:
@@ -124,12 +123,12 @@ def planned_workers(config: ClusterConfig) -> Workers:
 
         with connect(config) as connection:
             return connection.workers
-    from fmnist_dask.cluster.connect import ALLOCATOR
+    from fmnist_dask.cluster.connect import ALLOCATOR, dask_settings
 
     count = worker_count(config)
     threads = int(config.kwargs.get("threads_per_worker") or 1)
     limit = config.kwargs.get("memory_limit", "auto")
-    with dask.config.set(config.config):
+    with dask_settings(config):
         spill = dask.config.get("distributed.worker.memory.spill")
     if limit == "auto":
         import os
