@@ -116,7 +116,7 @@ def run(workflow: str, dry_run: bool = False, **options: Any) -> None:
         try:
             runner.execute()
         finally:
-            if options["as_json"]:
+            if options["as_json"] and runner.began:
                 click.echo(json.dumps(runner.run.manifest, indent=2, ensure_ascii=False))
 
 

@@ -26,7 +26,7 @@ class ClusterConfig(pydantic.BaseModel):
     class_name: str = pydantic.Field(default="LocalCluster", alias="class")
     args: list[Any] = pydantic.Field(default_factory=list)
     kwargs: dict[str, Any] = pydantic.Field(default_factory=dict)
-    scale: int | Literal["auto"] = "auto"
+    scale: pydantic.PositiveInt | Literal["auto"] = "auto"
     config: dict[str, Any] = pydantic.Field(default_factory=dict)
     address: str | None = None
     scheduler_file: str | None = None
@@ -76,6 +76,7 @@ def load_cluster(spec: str | Path | None, trust: bool = False) -> ClusterConfig:
         remedy = nearest(key, known) if first["type"] == "extra_forbidden" else None
         message = f'unknown key "{key}"' if remedy else f"{key}: {first['msg']} (found {first['input']!r})"
         raise UsageError(f"{path}: {message}", remedy) from error
+    _check_memory_limit(path, config.kwargs.get("memory_limit"))
     if not config.running and config.qualified_class not in KNOWN_CLASSES and not trust:
         raise ClusterError(
             f"{path} names the class {config.qualified_class}, which is not among those known to be clusters: "
@@ -83,6 +84,19 @@ def load_cluster(spec: str | Path | None, trust: bool = False) -> ClusterConfig:
             "a cluster file runs code: read it, and say --trust if you trust it",
         )
     return config
+
+
+def _check_memory_limit(path: Path, limit: Any) -> None:
+    from dask.utils import parse_bytes
+
+    if limit in (None, "auto"):
+        return
+    try:
+        parse_bytes(limit)
+    except (ValueError, TypeError):
+        raise UsageError(
+            f"{path}: memory_limit: {limit!r} is no number of bytes", "for instance 2GiB, or auto for a fair share"
+        ) from None
 
 
 def _find(text: str) -> Path:

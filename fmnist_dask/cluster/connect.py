@@ -58,8 +58,11 @@ def dask_settings(config: ClusterConfig) -> Iterator[None]:
 
     ours: dict[str, Any] = {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in ALLOCATOR.items()}
     ours |= {f"distributed.worker.memory.{name}": value for name, value in MEMORY.items()}
-    with dask.config.set(ours), dask.config.set(config.config):
-        yield
+    with dask.config.set(ours):
+        # Setting a nested mapping would take the place of the whole tree.
+        merged = dask.config.merge(dask.config.config, config.config)
+        with dask.config.set(merged):
+            yield
 
 
 @contextlib.contextmanager

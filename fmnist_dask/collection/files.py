@@ -30,11 +30,26 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON; ``None`` if there is no such file."""
+    """Read JSON; ``None`` if there is no such file.
+
+    Raises
+    ------
+    json.JSONDecodeError
+        It is no JSON.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
+
+
+def read_manifest(path: Path) -> dict[str, Any] | None:
+    """Read one of this project's manifests; ``None`` if there is none or the file is somebody else's."""
+    try:
+        found = read_json(path)
+    except (json.JSONDecodeError, UnicodeDecodeError, IsADirectoryError):
+        return None
+    return found if isinstance(found, dict) and "format_version" in found else None
 
 
 def make_directory(path: Path) -> Path:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from fmnist_dask.collection.block import Block
-from fmnist_dask.collection.files import read_json
+from fmnist_dask.collection.files import read_manifest
 from fmnist_dask.collection.layout import FORMAT_VERSION, INGEST, MANIFEST
 from fmnist_dask.errors import CollectionError, UsageError, nearest
 from fmnist_dask.typing import AnyArray
@@ -67,7 +67,7 @@ class Collection:
             Nothing there, no collection, an incomplete one, or one of a newer format.
         """
         place = Path(path)
-        manifest = read_json(place / MANIFEST) if place.is_dir() else None
+        manifest = read_manifest(place / MANIFEST) if place.is_dir() else None
         if manifest is None or "image_shape" not in manifest:
             raise _not_a_collection(place)
         if manifest["format_version"] > FORMAT_VERSION:

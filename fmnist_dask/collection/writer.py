@@ -80,6 +80,8 @@ def plan_ingest(source: Source, path: str | Path, chunk_rows: int | None = None)
     rows = chunk_rows or rows_per_chunk(source.image_shape, source.chunk_bytes)
     if rows % ROW_MULTIPLE:
         raise UsageError(f"chunks of {rows} rows", f"take a multiple of {ROW_MULTIPLE}")
+    # A small collection needs no chunk of the full length: chunks are padded to it.
+    rows = min(rows, -(-source.n // ROW_MULTIPLE) * ROW_MULTIPLE)
     ends = np.cumsum([partition.rows for partition in source.partitions])
     parts: list[Part] = []
     stream_of_last = -1
@@ -290,6 +292,10 @@ def commit(plan: IngestPlan) -> Collection:
     if missing:
         raise CollectionError(
             f"{root} lacks {len(missing)} of {len(found)} parts, the first is {missing[0]}", "run the ingest again"
+        )
+    if source.current_fingerprint() != source.fingerprint:
+        raise CollectionError(
+            f"the files of {source.location} have changed while they were ingested", "run the same command again"
         )
     description = {
         "n": source.n,

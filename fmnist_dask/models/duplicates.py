@@ -120,9 +120,10 @@ def find_duplicates(
     parts = -(-source.n // PARTITION_ROWS)
     found = yield Tasks(
         "find equal hashes",
-        tuple(Call(repeated_in_partition, (reader, part, parts, split_code)) for part in range(parts)),
+        tuple(Call(repeated_in_partition, (part, parts, split_code)) for part in range(parts)),
         task_bytes=min(source.n, PARTITION_ROWS) * 48,
         unit="partitions",
+        shared=reader,
         expected=lambda: [_expected(source.n)],
     )
     rows, groups, label, code = (np.concatenate([part[i] for part in found]) for i in range(4))

@@ -124,9 +124,10 @@ def image_properties(
     spans = [(start, min(start + FLAG_ROWS, source.n)) for start in range(0, source.n, FLAG_ROWS)]
     parts = yield Tasks(
         "list suspicious images",
-        tuple(Call(flag_rows, (source, columns, *span, thresholds, centre), span[1] - span[0]) for span in spans),
+        tuple(Call(flag_rows, span, span[1] - span[0]) for span in spans),
         task_bytes=130 * min(source.n, FLAG_ROWS),
         unit="images",
+        shared=FlagInputs(source, columns, thresholds, centre),
     )
     listed = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     return Properties(
@@ -174,16 +175,20 @@ def _scores(values: dict[str, AnyArray], centre: dict[str, tuple[float, float]])
     return [np.abs(values[name].astype(np.float64) - middle) / scale for name, (middle, scale) in centre.items()]
 
 
-def flag_rows(
-    source: Readable,
-    columns: dict[str, ColumnArray],
-    start: int,
-    stop: int,
-    thresholds: Thresholds,
-    centre: dict[str, tuple[float, float]],
-) -> dict[str, AnyArray]:
+@dataclass(frozen=True)
+class FlagInputs:
+    """What listing images rests on: the collection, its measured columns, thresholds, medians and scales."""
+
+    source: Readable
+    columns: dict[str, ColumnArray]
+    thresholds: Thresholds
+    centre: dict[str, tuple[float, float]]
+
+
+def flag_rows(inputs: FlagInputs, start: int, stop: int) -> dict[str, AnyArray]:
     """Rows ``start`` to ``stop`` that are suspicious, why, and their properties. Runs on workers."""
-    values = {name: column[start:stop] for name, column in columns.items()}
+    source, thresholds, centre = inputs.source, inputs.thresholds, inputs.centre
+    values = {name: column[start:stop] for name, column in inputs.columns.items()}
     measured = ~np.isnan(values["brightness"])
     bright, contrast = values["brightness"], values["contrast"]
     constant = values["distinct_values"] == 1

@@ -46,7 +46,8 @@ class DistributedEngine:
     def __init__(self, client: Client, workers: Workers, scratch: Path) -> None:
         self.client = client
         self.workers = workers
-        self.scratch = scratch
+        # Workers keep arrays open by path: what another run has written must never be found at the same one.
+        self.scratch = scratch / uuid.uuid4().hex[:12]
         self.statistics = PassStatistics()
         #: Highest predicted resident bytes of a worker so far.
         self.planned_worker_bytes = workers.baseline
@@ -94,12 +95,8 @@ class DistributedEngine:
         if not plan.tasks:
             return [reduction.initial(source) for reduction, _ in fused.reductions]
         token = uuid.uuid4().hex[:8]
-        specification = pickle.dumps((source, fused, columns, plan.prefetch))
-        shared: Any = specification
-        if len(specification) * len(plan.tasks) > EMBEDDED_BYTES:
-            # Large parameters are the result of a task of their own: sent to a worker once, made again if it dies.
-            # Small ones go with each task, or tasks would gather where that result lies.
-            shared = self.client.submit(bytes, specification, key=f"parameters-{title}-{token}")
+        parameters = (source, fused, columns, plan.prefetch)
+        shared = self._parameters(parameters, len(plan.tasks), f"parameters-{title}-{token}")
         futures = self.client.map(
             _run_task,
             plan.tasks,
@@ -128,6 +125,15 @@ class DistributedEngine:
         states: list[State] = _result(futures[0])
         return states
 
+    def _parameters(self, value: Any, count: int, key: str) -> Any:
+        """What ``count`` tasks share, pickled; to be an argument of each."""
+        pickled = pickle.dumps(value)
+        if len(pickled) * count <= EMBEDDED_BYTES:
+            return pickled
+        # Large parameters are the result of a task of their own: sent to a worker once, made again if it dies. Small
+        # ones go with each task, or tasks would gather where that result lies.
+        return self.client.submit(bytes, pickled, key=key)
+
     def tasks(self, tasks: Tasks, progress: ProgressCallback | None = None) -> list[Any]:
         """Run independent calls; see :class:`~fmnist_dask.passes.protocol.Engine`."""
         from distributed import as_completed
@@ -141,9 +147,10 @@ class DistributedEngine:
         self.planned_worker_bytes = max(self.planned_worker_bytes, needed)
         token, started = uuid.uuid4().hex[:8], time.perf_counter()
         name = tasks.name.replace(" ", "_")
+        shared = self._parameters(tasks.shared, len(tasks.calls), f"parameters-{name}-{token}")
         futures = [
             self.client.submit(
-                _call, call.function, *call.arguments, key=f"{name}-{token}-{number}", pure=False, retries=2
+                _call, shared, call.function, *call.arguments, key=f"{name}-{token}-{number}", pure=False, retries=2
             )
             for number, call in enumerate(tasks.calls)
         ]
@@ -185,9 +192,10 @@ def _run_task(chunks: Sequence[int], number: int, specification: bytes, topic: s
     return states
 
 
-def _call(function: Callable[..., Any], *arguments: Any) -> Any:
+def _call(shared: bytes, function: Callable[..., Any], *arguments: Any) -> Any:
+    first = _parameters(shared)
     try:
-        outcome = function(*arguments)
+        outcome = function(*arguments) if first is None else function(first, *arguments)
     except FmnistDaskError as error:
         return _Failure(error)
     release_memory()

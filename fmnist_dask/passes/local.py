@@ -142,7 +142,8 @@ class LocalEngine:
         started, results, done = time.perf_counter(), [], 0
         total = sum(call.weight for call in tasks.calls)
         for call in tasks.calls:
-            results.append(call.function(*call.arguments))
+            first = () if tasks.shared is None else (tasks.shared,)
+            results.append(call.function(*first, *call.arguments))
             done += call.weight
             if progress is not None:
                 progress(PassProgress(tasks.name, tasks.unit, done, total, seconds=time.perf_counter() - started))

@@ -183,6 +183,8 @@ class Tasks:
         What weights count, for progress ("images", "calls").
     expected
         Makes a plausible result, from which a plan sizes what comes next.
+    shared
+        First argument of every call where it is not ``None``: sent to a worker once, however large.
     """
 
     name: str
@@ -190,6 +192,7 @@ class Tasks:
     task_bytes: int = 0
     unit: str = "calls"
     expected: Callable[[], list[Any]] | None = None
+    shared: Any = None
 
 
 Request: TypeAlias = Scan | Tasks

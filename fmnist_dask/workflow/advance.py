@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from fmnist_dask.errors import MemoryLimitError
 from fmnist_dask.passes.protocol import Algorithm, Engine, PassProgress, Readable, Request, Scan, Tasks
 
 
@@ -65,7 +66,7 @@ def advance(
             shared = [item for item in running.values() if isinstance(item.request, Scan)]
             if not shared:
                 return
-            done, broken = _run(shared, partial(_scan, engine, source, shared, callbacks), callbacks)
+            done, broken = _share_pass(engine, source, shared, callbacks)
             for item in done:
                 item.passes += 1
         for item in broken:
@@ -83,6 +84,18 @@ def _call(engine: Engine, item: Running, callbacks: Callbacks) -> list[Any]:
 def _scan(engine: Engine, source: Readable, items: list[Running], callbacks: Callbacks) -> list[Any]:
     scans = {item.name: item.request for item in items if isinstance(item.request, Scan)}
     return list(engine.scan(source, scans, _teller(items, callbacks)).values())
+
+
+def _share_pass(
+    engine: Engine, source: Readable, items: list[Running], callbacks: Callbacks
+) -> tuple[list[Running], list[Running]]:
+    """One pass for all; where their states together are too much for the workers, a pass for each."""
+    try:
+        return _run(items, partial(_scan, engine, source, items, callbacks), callbacks)
+    except MemoryLimitError:
+        pass
+    outcomes = [_share_pass(engine, source, [item], callbacks) for item in items]
+    return [item for done, _ in outcomes for item in done], [item for _, broken in outcomes for item in broken]
 
 
 def _teller(items: list[Running], callbacks: Callbacks) -> Callable[[PassProgress], None]:
@@ -111,10 +124,18 @@ def _resume(item: Running, callbacks: Callbacks) -> bool:
 def _run(
     items: list[Running], work: Callable[[], list[Any]], callbacks: Callbacks
 ) -> tuple[list[Running], list[Running]]:
-    """Answer requests; (those answered, those that failed together)."""
+    """Answer requests; (those answered, those that failed together).
+
+    Raises
+    ------
+    MemoryLimitError
+        Several items together are too much; nothing has run.
+    """
     try:
         answers = work()
     except Exception as error:
+        if isinstance(error, MemoryLimitError) and len(items) > 1:
+            raise
         callbacks.failed(items, error)
         return [], items
     for item, answer in zip(items, answers, strict=True):

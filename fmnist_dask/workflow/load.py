@@ -144,7 +144,9 @@ def _apply_settings(data: dict[str, Any], settings: Sequence[str], lines: _Lines
         step, dot, parameter = target.partition(".")
         if not (equals and dot and step and parameter):
             raise UsageError(f'--set "{setting}" is not of the form step.parameter=value')
-        steps = data.get("steps") or {}
+        steps = data.get("steps")
+        if not isinstance(steps, dict):
+            return  # the check of the file says so, with its line
         if step not in steps:
             raise UsageError(f'--set {setting}: the workflow has no step "{step}"', nearest(step, map(str, steps)))
         try:
@@ -158,7 +160,9 @@ def _apply_settings(data: dict[str, Any], settings: Sequence[str], lines: _Lines
             lines.settings["steps", step, parameter] = setting
         else:
             lines.settings["steps", step, "with", parameter] = setting
-            steps[step].setdefault("with", {})[parameter] = parsed
+            if not isinstance(steps[step].get("with"), dict):
+                steps[step]["with"] = {}
+            steps[step]["with"][parameter] = parsed
 
 
 def _validate(data: dict[str, Any], lines: _Lines) -> Workflow:
@@ -208,6 +212,12 @@ def _check_steps(workflow: Workflow, lines: _Lines) -> None:
         if spec.on not in (*INPUTS, *workflow.steps):
             raise lines.error(
                 (*at, "on"), f'{name} works on "{spec.on}", which is neither', nearest(spec.on, {*INPUTS, *others})
+            )
+        if spec.mask is not None and "mask" not in step.accepts:
+            raise lines.error((*at, "mask"), f"the step {spec.uses} does not work on masked images", "take mask away")
+        if spec.on not in INPUTS and "on" not in step.accepts:
+            raise lines.error(
+                (*at, "on"), f'the step {spec.uses} works on pixels only, not on "{spec.on}"', 'take "on" away'
             )
         try:
             checked = step.parameters.model_validate(spec.parameters)

@@ -14,7 +14,7 @@ from fmnist_dask.collection.block import Block
 from fmnist_dask.collection.sources.detect import open_source
 from fmnist_dask.collection.store import Collection, split_code
 from fmnist_dask.collection.writer import IngestPlan, plan_ingest
-from fmnist_dask.errors import FmnistDaskError
+from fmnist_dask.errors import FmnistDaskError, MemoryLimitError
 from fmnist_dask.passes.fused import fuse
 from fmnist_dask.passes.probe import probe_baseline
 from fmnist_dask.passes.protocol import Readable, Scan, Tasks
@@ -179,17 +179,26 @@ def _passes(workflow: Workflow, chosen: list[str], target: Readable, workers: Wo
             algorithm.close()
     if not scans:
         return []
+    try:
+        return [_pass_row("pass 1", scans, target, workers)]
+    except MemoryLimitError:
+        if len(scans) == 1:
+            raise
+    # As the runner does: what is too much together goes through passes of its own.
+    alone = [{name: scan} for name, scan in scans.items()]
+    return [_pass_row(f"pass {number}", scan, target, workers) for number, scan in enumerate(alone, 1)]
+
+
+def _pass_row(name: str, scans: dict[str, Scan], target: Readable, workers: Workers) -> dict[str, Any]:
     fused, _ = fuse(target, scans, {scan.split: split_code(target, scan.split) for scan in scans.values()})
     planned = plan_pass(target, fused, workers)
-    return [
-        {
-            "name": "pass 1",
-            "steps": list(scans),
-            "tasks": len(planned.tasks),
-            "chunks": planned.chunks,
-            "bytes_read": planned.bytes_read,
-            "state_bytes": planned.state_bytes,
-            "task_bytes": planned.task_bytes,
-            "worker_bytes": planned.worker_bytes,
-        }
-    ]
+    return {
+        "name": name,
+        "steps": list(scans),
+        "tasks": len(planned.tasks),
+        "chunks": planned.chunks,
+        "bytes_read": planned.bytes_read,
+        "state_bytes": planned.state_bytes,
+        "task_bytes": planned.task_bytes,
+        "worker_bytes": planned.worker_bytes,
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,13 @@ def publish(run: RunDirectory, name: str, result: StepResult, source: Readable) 
         os.replace(pending / f"{table}.parquet", run.tables / f"{table}.parquet")
     shutil.rmtree(pending)
     return list(result.tables)
+
+
+def withdraw(run: RunDirectory, name: str, tables: Iterable[str]) -> None:
+    """Take away a step's result that no longer holds, so that nobody takes it for one of this run."""
+    shutil.rmtree(run.results / name, ignore_errors=True)
+    for table in tables:
+        (run.tables / f"{table}.parquet").unlink(missing_ok=True)
 
 
 def _write_dataset(path: Path, result: StepResult) -> None:

@@ -7,7 +7,7 @@ import importlib
 import importlib.metadata
 import inspect
 import pkgutil
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -116,6 +116,8 @@ class Step:
         ``module:function`` that builds the step's part of the report; imported when a report is made.
     libraries
         Packages whose version decides the result; part of the fingerprint.
+    accepts
+        What it handles beyond pixels: ``mask`` (hidden pixels), ``on`` (other steps' results). The rest is refused.
     """
 
     name: str
@@ -124,6 +126,7 @@ class Step:
     parameters: type[pydantic.BaseModel]
     figures: str | None
     libraries: tuple[str, ...]
+    accepts: frozenset[str] = frozenset()
 
     def contribution(self, dataset: xarray.Dataset, context: ReportContext) -> Contribution | None:
         """The step's part of the report; ``None`` for a step that draws nothing."""
@@ -148,11 +151,14 @@ def step(
     version: int = 1,
     figures: str | None = None,
     libraries: tuple[str, ...] = ("numpy",),
+    accepts: Iterable[str] = (),
 ) -> Callable[[StepFunction], StepFunction]:
     """Register a step. Its keyword-only parameters, with types and defaults, are what ``with`` may say."""
 
     def register(function: StepFunction) -> StepFunction:
-        _REGISTERED[name] = Step(name, function, version, _schema(name, function), figures, libraries)
+        _REGISTERED[name] = Step(
+            name, function, version, _schema(name, function), figures, libraries, frozenset(accepts)
+        )
         return function
 
     return register

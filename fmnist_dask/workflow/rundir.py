@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fmnist_dask.collection.files import make_directory, read_json, write_json
+from fmnist_dask.collection.files import make_directory, read_manifest, write_json
 from fmnist_dask.errors import RunError
 
 FORMAT_VERSION = 1
@@ -34,7 +34,7 @@ class RunDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.manifest: dict[str, Any] = read_json(path / MANIFEST) or {}
+        self.manifest: dict[str, Any] = read_manifest(path / MANIFEST) or {}
 
     @classmethod
     def existing(cls, path: str | Path) -> RunDirectory:

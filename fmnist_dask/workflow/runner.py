@@ -24,7 +24,7 @@ from fmnist_dask.workflow.ingesting import make_collection
 from fmnist_dask.workflow.load import prerequisites
 from fmnist_dask.workflow.model import Workflow
 from fmnist_dask.workflow.observe import Observer
-from fmnist_dask.workflow.publish import publish
+from fmnist_dask.workflow.publish import publish, withdraw
 from fmnist_dask.workflow.record import (
     account,
     begin_record,
@@ -89,6 +89,8 @@ class Runner:
         self.run = RunDirectory(self._out_path(out))
         self._last_event = 0.0
         self._reused_all = False
+        #: Whether the run's directory is ours: with another driver in it, its manifest is not ours to tell of.
+        self.began = False
         self._default_place = out is None
 
     def _store_path(self, store: str | Path | None) -> Path:
@@ -112,6 +114,7 @@ class Runner:
         started = time.perf_counter()
         with Lease(self.run.path, "a run"):
             self.run = RunDirectory(self.run.path)
+            self.began = True
             self._begin()
             try:
                 self._work()
@@ -197,9 +200,11 @@ class Runner:
             fingerprints[name] = fingerprint
             record = self.run.manifest["steps"][name]
             holds = record["status"] in PUBLISHED and record["fingerprint"] == fingerprint
-            if holds and not self.force and (self.run.results / name).is_dir():
+            forget = self.force and name in self.chosen
+            if holds and not forget and (self.run.results / name).is_dir():
                 record["status"] = "REUSED"
                 continue
+            withdraw(self.run, name, record.get("tables", []))
             fresh = fresh_step(self.workflow, name) | {"fingerprint": fingerprint}
             if collection.split_code(spec.split) is None:
                 fresh["split"] = "all"

@@ -72,7 +72,7 @@ def test_a_flat_folder_is_not_labelled(tmp_path):
 def test_splits_without_classes(tmp_path):
     tree(tmp_path, "train/a.png", "val/b.png")
     source = Folder(tmp_path)
-    assert (source.splits, source.class_names) == ({"train": 1, "val": 1}, ())
+    assert (source.splits, source.class_names) == ({"train": 1, "validation": 1}, ())
 
 
 def test_hidden_files_and_other_files_are_left_out(tmp_path):
@@ -183,3 +183,26 @@ def test_16_bit_images_keep_their_contrast(tmp_path, colour_beside_it):
         save(tmp_path / "b.png", size=(3, 3), mode="RGB")
     pixels, _, _ = read(Folder(tmp_path))["a.png"]
     assert pixels.reshape(3, 3, -1)[0, :, 0].tolist() == [0, 128, 255]
+
+
+def test_a_stray_among_labelled_images_is_an_error_not_another_layout(tmp_path):
+    tree(tmp_path, *(f"train/cat/{number}.png" for number in range(30)), "stray.png")
+    with pytest.raises(SourceError, match=r"1 of 31 images .* lie outside a folder of a split: stray.png"):
+        Folder(tmp_path)
+
+
+def test_splits_are_called_alike_in_any_spelling(tmp_path):
+    tree(tmp_path, "Train/cat/a.png", "VALID/cat/b.png")
+    assert Folder(tmp_path).splits == {"train": 1, "validation": 1}
+
+
+def test_a_picture_on_its_side_is_turned_upright(tmp_path):
+    picture = np.zeros((4, 6), np.uint8)
+    picture[0] = 255
+    turned = Image.fromarray(picture.T[:, ::-1].copy())
+    exif = Image.Exif()
+    exif[0x0112] = 8  # the camera was turned: show it rotated by 90 degrees
+    turned.save(tmp_path / "a.png", exif=exif)
+    source = Folder(tmp_path)
+    assert source.image_shape == (4, 6)
+    np.testing.assert_array_equal(next(iter(source.read(0, 0, 1, 1))).image[0], picture)

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 from support import SlowSum, assert_same, collection_of, image_reads, rechunked
 
-from fmnist_dask.errors import UsageError
+from fmnist_dask.errors import MemoryLimitError, UsageError
 from fmnist_dask.models.duplicates import find_duplicates
 from fmnist_dask.models.image_properties import Thresholds, image_properties
 from fmnist_dask.models.pixel_stats import pixel_statistics
@@ -24,9 +24,9 @@ def algorithms(source):
     }
 
 
-def run_together(source, running):
+def run_together(source, running, engine=None):
     """(models, errors) of algorithms that begin together, and the engine that ran them."""
-    models, errors, engine = {}, {}, LocalEngine()
+    models, errors, engine = {}, {}, engine or LocalEngine()
     waiting = [running]
 
     def more():
@@ -100,3 +100,33 @@ def test_a_pass_that_fails_ends_those_that_share_it():
     models, errors, _ = run_together(source, {"broken": broken(), **algorithms(source)})
     assert models == {}
     assert set(errors) == {"broken", "duplicates", "pixels", "properties"}
+
+
+class Narrow(LocalEngine):
+    """An engine whose workers hold the states of so many scans at once."""
+
+    def __init__(self, most):
+        super().__init__()
+        self.most = most
+
+    def scan(self, source, scans, progress=None):
+        if len(scans) > self.most:
+            raise MemoryLimitError(f"{len(scans)} scans at once; {self.most} fit")
+        return super().scan(source, scans, progress)
+
+
+def test_scans_too_large_together_get_passes_of_their_own():
+    source = collection_of(100, distinct=40, chunk_rows=10, hashed=True)
+    together, _, _ = run_together(source, algorithms(source))
+    alone, errors, engine = run_together(source, algorithms(source), Narrow(1))
+    assert errors == {}
+    assert engine.statistics.passes == 3
+    assert_same(dataclasses.asdict(together["pixels"]), dataclasses.asdict(alone["pixels"]))
+    assert_same(together["duplicates"].rows, alone["duplicates"].rows)
+
+
+def test_a_scan_too_large_alone_fails_alone():
+    source = collection_of(50, hashed=True)
+    models, errors, _ = run_together(source, algorithms(source), Narrow(0))
+    assert models == {}
+    assert {type(error) for error in errors.values()} == {MemoryLimitError}

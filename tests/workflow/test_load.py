@@ -65,6 +65,11 @@ def test_on_pixels_means_the_images_even_beside_a_step_of_that_name(tmp_path: Pa
         ("name: x\nsteps:\n  a:\n    uses: pixel_stats\n    with: {bi: label}", ["w.yaml:5", '"bi"', 'mean "by"']),
         ("name: x\nseed: -1\nsteps: {a: {uses: duplicates}}", ["w.yaml:2", "seed", "-1"]),
         ("name: x\nsteps: {ingest: {uses: duplicates}}", ["w.yaml:2", '"ingest"']),
+        ("name: x\nsteps:\n  a: {uses: pixel_stats, mask: {fraction: 0.5}}", ["w.yaml:3", "pixel_stats", "masked"]),
+        (
+            "name: x\nsteps:\n  a: {uses: duplicates}\n  b: {uses: pixel_stats, on: a}",
+            ["w.yaml:4", "pixels only", '"a"'],
+        ),
         ("name: x\nsteps: [\n", ["w.yaml:", "not valid YAML"]),
         ("- a\n- b", ["w.yaml", "mapping"]),
         ("name: x\nreport: {titel: y}\nsteps: {a: {uses: duplicates}}", ["w.yaml:2", '"titel"', 'mean "title"']),

@@ -13,13 +13,14 @@ import xarray as xr
 from support import write_idx_set
 
 import fmnist_dask
+from fmnist_dask.cluster.config import load_cluster
 from fmnist_dask.cluster.connect import Connection
 from fmnist_dask.collection.lease import Lease
 from fmnist_dask.collection.sources.garments import Garments
 from fmnist_dask.errors import FmnistDaskError, MemoryLimitError, RunError, UsageError
 from fmnist_dask.kernels import garments
 from fmnist_dask.workflow.load import find_workflow, load_workflow
-from fmnist_dask.workflow.plan import plan_workflow
+from fmnist_dask.workflow.plan import plan_workflow, planned_workers
 from fmnist_dask.workflow.registry import StepInput, StepResult, all_steps, step
 
 N = 3000
@@ -326,3 +327,45 @@ def test_a_plan_predicts_the_pass_and_refuses_what_does_not_fit(tmp_path: Path) 
 
 def test_the_source_of_garments_says_that_it_is_synthetic() -> None:
     assert Garments({"n": 10}).provenance()["synthetic"] is True
+
+
+def test_the_same_place_with_another_source_shows_nothing_of_the_first(
+    first: fmnist_dask.Run, address: str, tmp_path: Path
+) -> None:
+    def explore(**options: object) -> fmnist_dask.Run:
+        return fmnist_dask.run(
+            "explore",
+            source_options={"n": N, **options},
+            cluster=address,
+            out=tmp_path / "run",
+            store=tmp_path / f"{len(options)}.zarr",
+            only=["properties"] if options else [],
+        )
+
+    explore()
+    other = explore(seed=5, chunk_mib=0.2)
+    expected = garments.draw(5, np.arange(N)).mean(axis=(1, 2)) / 255
+    np.testing.assert_allclose(other["properties"]["brightness"], expected, rtol=1e-6)
+    assert other.keys() == ["properties"]
+    assert list(other.tree().children) == ["properties"]
+    with pytest.raises(RunError, match='no table "duplicates"'):
+        other.table("duplicates")
+
+
+def test_force_forgets_only_what_is_chosen(run_explore: Callable[..., fmnist_dask.Run]) -> None:
+    run_explore("forced")
+    forced = run_explore("forced", only=["duplicates"], force=True)
+    statuses = {name: record["status"] for name, record in forced.manifest["steps"].items()}
+    assert statuses == {"duplicates": "SUCCEEDED", "pixels": "REUSED", "properties": "REUSED"}
+
+
+def test_a_cluster_file_overlays_dasks_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "cluster.yaml"
+    path.write_text(
+        "version: 1\nmodule: dask.distributed\nclass: LocalCluster\n"
+        "kwargs: {threads_per_worker: 1, memory_limit: auto}\nscale: 1\n"
+        "config: {distributed: {worker: {memory: {spill: 0.65}}}}\n"
+    )
+    run = fmnist_dask.run("explore", source="digits", cluster=path, out=tmp_path / "run", store=tmp_path / "d.zarr")
+    assert run.manifest["cluster"]["workers"] == 1
+    assert planned_workers(load_cluster(path)).usable == 0.65

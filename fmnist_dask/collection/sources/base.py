@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from abc import ABC, abstractmethod
@@ -124,9 +125,13 @@ class Source(ABC):
             counts[partition.split] = counts.get(partition.split, 0) + partition.rows
         return counts
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
-        """Hex digest of :meth:`identity`; two runs that read the same source share a collection by it."""
+        """Hex digest of :meth:`identity` when first asked for; runs of the same source share a collection by it."""
+        return self.current_fingerprint()
+
+    def current_fingerprint(self) -> str:
+        """The fingerprint now: another one if files have changed since the source was opened."""
         identity = {"kind": self.kind, "name": self.name, "chunk_bytes": self.chunk_bytes, **self.identity()}
         return hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=16).hexdigest()
 
@@ -142,9 +147,26 @@ class Source(ABC):
         }
 
 
+#: Bytes at the beginning and at the end of a file that its identity looks at.
+IDENTITY_BYTES = 64 * 2**10
+
+
 def file_identity(paths: list[Path]) -> list[list[Any]]:
-    """Name, size and modification time (ns) of files: cheap to get, changed by any write."""
-    return [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in paths]
+    """Name, size, modification time (ns), and a hash of the first and last 64 KiB of files.
+
+    Cheap for files of any size. Times alone would not do: archives often set them all alike.
+    """
+    return [[path.name, path.stat().st_size, path.stat().st_mtime_ns, _ends_digest(path)] for path in paths]
+
+
+def _ends_digest(path: Path) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    with open(path, "rb") as file:
+        digest.update(file.read(IDENTITY_BYTES))
+        size = file.seek(0, 2)
+        file.seek(max(0, size - IDENTITY_BYTES))
+        digest.update(file.read())
+    return digest.hexdigest()
 
 
 def take_options(kind: str, options: dict[str, Any], **known: tuple[type, Any]) -> dict[str, Any]:
@@ -169,7 +191,7 @@ def take_options(kind: str, options: dict[str, Any], **known: tuple[type, Any]) 
         try:
             if isinstance(value, bool) or (wanted is int and float(value) != int(float(value))):
                 raise ValueError
-            taken[key] = wanted(value)
+            taken[key] = int(float(value)) if wanted is int else wanted(value)
         except (TypeError, ValueError, OverflowError):
             kind_of_value = "whole number" if wanted is int else wanted.__name__
             raise UsageError(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from fmnist_dask.collection.files import read_manifest
 from fmnist_dask.collection.layout import INGEST, MANIFEST
 from fmnist_dask.collection.sources.base import Source
 from fmnist_dask.collection.sources.named import DATA_SETS
@@ -96,7 +97,7 @@ def _open_path(path: Path, options: dict[str, Any]) -> Source | Collection:
             f"{path} is a single file; sources are directories of IDX files or images, or collections",
             f"give the directory: {path.parent}",
         )
-    if (path / MANIFEST).exists() or (path / INGEST).exists():
+    if "image_shape" in (read_manifest(path / MANIFEST) or {}) or (path / INGEST).exists():
         if options:
             raise UsageError(
                 f"{path} is a collection already; source options ({', '.join(options)}) do not apply to it"

@@ -11,14 +11,28 @@ from typing import Any
 
 import numpy as np
 
-from fmnist_dask.collection.sources.base import Partition, Rows, Source, file_identity, take_options
+from fmnist_dask.collection.sources.base import Partition, Rows, Source, take_options
 from fmnist_dask.errors import SourceError
 from fmnist_dask.typing import UInt8Array
 
 SUFFIXES = {".png", ".jpg", ".jpeg"}
-SPLIT_NAMES = {"train", "test", "val", "valid", "validation", "dev"}
+#: What folders of splits are called, in any case of letters, and the split's name.
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "test": "test",
+    "testing": "test",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "dev": "validation",
+}
+#: Files outside the layout of the others, as a share of all, that are taken for strays rather than for a layout.
+STRAY_SHARE = 0.05
 #: Headers looked at before ingest begins, evenly spread, to find the image size and to fail early on a mixture.
 PROBED = 256
+#: EXIF's tag of the orientation.
+ORIENTATION = 0x0112
 #: Largest image, in pixels; more is taken for a decompression bomb.
 MAX_PIXELS = 1 << 26
 
@@ -47,19 +61,30 @@ class Folder(Source):
     def _arrange(self, files: list[str]) -> None:
         """Sort files into splits and classes by the folders they lie in."""
         parts = [Path(file).parts[:-1] for file in files]
-        with_split = all(part and part[0].lower() in SPLIT_NAMES for part in parts)
+        with_split = self._holds(files, [bool(part) and part[0].lower() in SPLIT_NAMES for part in parts], "a split")
         depth = 1 if with_split else 0
         folders = [part[depth] if len(part) > depth else None for part in parts]
-        labelled = all(folder is not None for folder in folders)
+        labelled = self._holds(files, [folder is not None for folder in folders], "a class")
         self.class_names = tuple(sorted({folder for folder in folders if folder is not None})) if labelled else ()
-        splits = [part[0] if with_split else "all" for part in parts]
-        names = sorted(set(splits), key=lambda name: (name.lower() != "train", name))
+        splits = [SPLIT_NAMES[part[0].lower()] if with_split else "all" for part in parts]
+        names = sorted(set(splits), key=lambda name: (name != "train", name))
         rows = sorted(range(len(files)), key=lambda row: (names.index(splits[row]), files[row]))
         self.files = [files[row] for row in rows]
         index = {name: number for number, name in enumerate(self.class_names)}
         self.class_of = np.array([index.get(folders[row] or "", -1) for row in rows], dtype=np.int16)
         counts = collections.Counter(splits)
         self.partitions = tuple(Partition(name, counts[name]) for name in names)
+
+    def _holds(self, files: list[str], fits: list[bool], what: str) -> bool:
+        """Whether all files lie in a folder of the kind; a few strays among them are an error, not another layout."""
+        strays = [file for file, fit in zip(files, fits, strict=True) if not fit]
+        if strays and len(strays) <= STRAY_SHARE * len(files):
+            shown = ", ".join(strays[:3]) + (", …" if len(strays) > 3 else "")
+            raise SourceError(
+                f"{len(strays):,} of {len(files):,} images of {self.directory} lie outside a folder of {what}: {shown}",
+                "move them into one, or away",
+            )
+        return not strays
 
     def _probe(self) -> None:
         picked = np.unique(np.linspace(0, len(self.files) - 1, min(PROBED, len(self.files))).astype(int))
@@ -84,7 +109,10 @@ class Folder(Source):
                             f"{MAX_PIXELS:,}",
                             "remove the file, or scale it down",
                         )
-                    return (image.height, image.width), image.mode not in ("1", "L", "LA", "I", "I;16", "F")
+                    # Orientations 5 to 8 lie on their side (EXIF); decoding turns them upright.
+                    turned = image.getexif().get(ORIENTATION, 1) >= 5
+                    size = (image.width, image.height) if turned else (image.height, image.width)
+                    return size, image.mode not in ("1", "L", "LA", "I", "I;16", "F")
         except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
             raise SourceError(
                 f"cannot read {self.directory / file} as an image: {error}", "remove or replace the file"
@@ -100,13 +128,14 @@ class Folder(Source):
         )
 
     def identity(self) -> dict[str, Any]:
-        """Names, sizes and times of all files."""
+        """The directory, and names, sizes and times of all files: their content would take too long to read."""
         import hashlib
 
         digest = hashlib.blake2b(digest_size=16)
         for file in self.files:
-            digest.update(repr((file, file_identity([self.directory / file])[0][1:])).encode())
-        return {"files": digest.hexdigest()}
+            status = (self.directory / file).stat()
+            digest.update(repr((file, status.st_size, status.st_mtime_ns)).encode())
+        return {"files": digest.hexdigest(), "directory": str(self.directory)}
 
     def read(self, partition: int, start: int, stop: int, batch_rows: int) -> Iterator[Rows]:
         """Decode files; see :meth:`Source.read`."""
@@ -120,14 +149,19 @@ class Folder(Source):
             yield Rows(image, label, np.array(self.files[at:end], dtype=object))
 
     def _decode(self, file: str) -> UInt8Array:
-        from PIL import Image
+        from PIL import Image, ImageOps
 
-        size, _ = self._header(file)
+        size, colour = self._header(file)
         if size != self.image_shape[:2]:
             raise self._mixed_sizes()
+        if colour and not self.colour:
+            raise SourceError(
+                f"{self.directory / file} is in colour, the images looked at first are grey",
+                "convert it to grey, or one of the first files to colour",
+            )
         try:
             with Image.open(self.directory / file) as opened:
-                image: Image.Image = opened
+                image: Image.Image = ImageOps.exif_transpose(opened)
                 if image.mode.startswith("I"):
                     # 16 bits a pixel: Pillow's own conversion would cut off at 255.
                     image = Image.fromarray(((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8))

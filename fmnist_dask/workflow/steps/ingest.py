@@ -17,11 +17,10 @@ def ingest(plan: IngestPlan) -> Algorithm[Collection]:
     n, rows = plan.source.n, plan.chunk_rows
     yield Tasks(
         "ingest",
-        tuple(
-            Call(write_part, (plan, part), min(part.stop_chunk * rows, n) - part.first_chunk * rows) for part in missing
-        ),
+        tuple(Call(write_part, (part,), min(part.stop_chunk * rows, n) - part.first_chunk * rows) for part in missing),
         task_bytes=plan.task_bytes,
         unit="images",
+        shared=plan,
     )
     return commit(plan)
 
