@@ -44,12 +44,12 @@ def read_json(path: Path) -> Any:
 
 
 def read_manifest(path: Path) -> dict[str, Any] | None:
-    """Read one of this project's manifests; ``None`` if there is none or the file is somebody else's."""
+    """Read a manifest; ``None`` if there is none, or the file is no JSON mapping and so somebody else's."""
     try:
         found = read_json(path)
     except (json.JSONDecodeError, UnicodeDecodeError, IsADirectoryError):
         return None
-    return found if isinstance(found, dict) and "format_version" in found else None
+    return found if isinstance(found, dict) else None
 
 
 def make_directory(path: Path) -> Path:

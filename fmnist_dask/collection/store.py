@@ -68,7 +68,7 @@ class Collection:
         """
         place = Path(path)
         manifest = read_manifest(place / MANIFEST) if place.is_dir() else None
-        if manifest is None or "image_shape" not in manifest:
+        if manifest is None or not {"image_shape", "format_version"} <= set(manifest):
             raise _not_a_collection(place)
         if manifest["format_version"] > FORMAT_VERSION:
             raise CollectionError(
