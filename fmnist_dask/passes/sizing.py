@@ -21,8 +21,9 @@ THREAD_RATE = 300e6
 TASKS_PER_THREAD = 4
 #: Reading ahead takes a second block; it is done where a worker then stays below this share of its limit.
 PREFETCH_SHARE = 0.5
-#: What an idle worker grows by once it works: codecs and event loops started, fragments (measured: 8 to 14 MB).
-WORKING_BYTES = 12 * 2**20
+#: What an idle worker grows by once it works: code of libraries in use, codecs and event loops started, fragments
+#: (measured: 25 to 35 MB).
+WORKING_BYTES = 28 * 2**20
 #: States that a combine task may hold at once: bytes, and share of a worker's limit.
 COMBINE_BYTES = 48 * 2**20
 COMBINE_SHARE = 0.1
