@@ -122,7 +122,11 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_an_interrupt_leaves_a_run_that_goes_on(tmp_path: Path) -> None:
     command = [*COMMAND, "run", "explore", "--source-option", "n=300000", "--out", "run"]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+    # A shell that runs the tests in the background has them ignore interrupts, and their children, too.
+    kept = signal.signal(signal.SIGINT, signal.default_int_handler)
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    signal.signal(signal.SIGINT, kept)
+    with process:
         parts = None
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and not parts:
