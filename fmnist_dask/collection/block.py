@@ -23,10 +23,13 @@ class Block:
         Absolute row of each sample, ascending.
     load
         Returns the named per-row array for these rows.
+    feature_array
+        The array whose values are the samples' features.
     """
 
-    def __init__(self, rows: IntArray, load: Callable[[str], AnyArray]) -> None:
+    def __init__(self, rows: IntArray, load: Callable[[str], AnyArray], feature_array: str = "image") -> None:
         self.rows = rows
+        self.feature_array = feature_array
         self._load = load
         self._kept: dict[Any, Any] = {}
 
@@ -42,6 +45,12 @@ class Block:
     def image(self) -> UInt8Array:
         """Pixels, shape (m, y, x) or (m, y, x, channel)."""
         return self.array("image")
+
+    @property
+    def features(self) -> AnyArray:
+        """What algorithms on vectors work on, shape (m, n_features): pixels as they are, or floats."""
+        values = self.array(self.feature_array)
+        return values.reshape(len(values), -1)
 
     @property
     def label(self) -> AnyArray:
@@ -73,4 +82,4 @@ class Block:
         index: Any = np.flatnonzero(inside)
         if len(index) and index[-1] - index[0] + 1 == len(index):
             index = slice(int(index[0]), int(index[-1]) + 1)  # a view, no copy
-        return Block(self.rows[index], lambda name: self.array(name)[index])
+        return Block(self.rows[index], lambda name: self.array(name)[index], self.feature_array)

@@ -95,6 +95,16 @@ class Collection:
         return math.prod(self.image_shape)
 
     @property
+    def n_features(self) -> int:
+        """Pixel values of one image."""
+        return self.image_bytes
+
+    @property
+    def feature_dtype(self) -> str:
+        """Features are pixels."""
+        return "uint8"
+
+    @property
     def n_chunks(self) -> int:
         """Chunks that hold the committed samples."""
         return -(-self.n // self.chunk_rows)

@@ -26,6 +26,7 @@ from fmnist_dask.passes.protocol import (
     Scan,
     Tasks,
 )
+from fmnist_dask.passes.sizing import row_bytes
 from fmnist_dask.passes.worker import ChunkDone, combine_states, run_chunks
 from fmnist_dask.typing import AnyArray, UInt8Array
 
@@ -74,6 +75,16 @@ class ArrayCollection:
     def image_bytes(self) -> int:
         """Bytes of one image."""
         return int(np.prod(self.image_shape))
+
+    @property
+    def n_features(self) -> int:
+        """Pixel values of one image."""
+        return self.image_bytes
+
+    @property
+    def feature_dtype(self) -> str:
+        """Features are pixels."""
+        return "uint8"
 
     @property
     def splits(self) -> dict[str, int]:
@@ -131,7 +142,7 @@ class LocalEngine:
         self.statistics.passes += bool(chunks)
         self.statistics.tasks += len(parts)
         self.statistics.chunks_read += len(chunks)
-        self.statistics.bytes_read += rows * source.image_bytes
+        self.statistics.bytes_read += rows * row_bytes(source)
         results = [
             reduction.aggregate(state, source) for (reduction, _), state in zip(fused.reductions, states, strict=True)
         ]

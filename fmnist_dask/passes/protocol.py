@@ -52,6 +52,14 @@ class Readable(Protocol):
     def image_bytes(self) -> int:
         """Bytes of one image."""
 
+    @property
+    def n_features(self) -> int:
+        """Features of one sample: the pixel values of an image, or what stands in their place."""
+
+    @property
+    def feature_dtype(self) -> str:
+        """``uint8`` for pixels; ``float32`` or ``float64`` for other features."""
+
     def block(self, start: int, stop: int) -> Block:
         """Rows ``start`` to ``stop``."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 
+import numpy as np
+
 from fmnist_dask.errors import MemoryLimitError
 from fmnist_dask.passes.fused import FusedScan
 from fmnist_dask.passes.protocol import Readable
@@ -111,7 +113,7 @@ def plan_pass(source: Readable, fused: FusedScan, workers: Workers) -> PassPlan:
         if fused.wants(chunk * source.chunk_rows, min((chunk + 1) * source.chunk_rows, source.n))
     ]
     rows = min(source.chunk_rows, source.n)
-    chunk_bytes = rows * source.image_bytes
+    chunk_bytes = rows * row_bytes(source)
     state = fused.state_bytes(source)
     tasks = _group(chunks, chunk_bytes, state, workers.total_threads)
     budget = min(COMBINE_BYTES, int(COMBINE_SHARE * (workers.memory_limit or COMBINE_BYTES / COMBINE_SHARE)))
@@ -152,7 +154,12 @@ def _group(chunks: list[int], chunk_bytes: int, state: int, threads: int) -> tup
 
 def _bytes_of(source: Readable, chunks: list[int]) -> int:
     rows = sum(min((chunk + 1) * source.chunk_rows, source.n) - chunk * source.chunk_rows for chunk in chunks)
-    return rows * source.image_bytes
+    return rows * row_bytes(source)
+
+
+def row_bytes(source: Readable) -> int:
+    """Bytes that every pass reads for one sample: its features."""
+    return source.n_features * np.dtype(source.feature_dtype).itemsize
 
 
 def check_memory(needed: int, workers: Workers, what: str, remedy: str) -> None:

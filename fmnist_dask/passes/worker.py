@@ -91,7 +91,7 @@ def _blocks(source: Readable, chunks: Sequence[int], prefetch: bool) -> Iterator
 def _load(source: Readable, chunk: int) -> Block:
     start = chunk * source.chunk_rows
     block = source.block(start, min(start + source.chunk_rows, source.n))
-    block.image  # noqa: B018 - reads the pixels now
+    block.array(block.feature_array)  # reads the pixels now
     return block
 
 

@@ -42,6 +42,16 @@ class PlannedCollection:
         """Bytes of one image."""
         return int(np.prod(self.image_shape))
 
+    @property
+    def n_features(self) -> int:
+        """Pixel values of one image."""
+        return self.image_bytes
+
+    @property
+    def feature_dtype(self) -> str:
+        """Features are pixels."""
+        return "uint8"
+
     def block(self, start: int, stop: int) -> Block:
         """There are no images yet."""
         raise FmnistDaskError("a plan reads no images")

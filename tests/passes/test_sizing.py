@@ -46,6 +46,14 @@ class Declared:
     def image_bytes(self) -> int:
         return self.image_shape[0] * self.image_shape[1]
 
+    @property
+    def n_features(self) -> int:
+        return self.image_bytes
+
+    @property
+    def feature_dtype(self) -> str:
+        return "uint8"
+
 
 def plan(source, workers, *reductions):
     scan = Scan({str(number): reduction for number, reduction in enumerate(reductions)})
