@@ -66,6 +66,26 @@ def collection_of(
     )
 
 
+class FloatCollection(ArrayCollection):
+    """Float features beside the images."""
+
+    @property
+    def n_features(self) -> int:
+        return self.extra["features"].shape[1]
+
+    @property
+    def feature_dtype(self) -> str:
+        return str(self.extra["features"].dtype)
+
+    def block(self, start: int, stop: int) -> Block:
+        return Block(np.arange(start, stop), lambda name: self.read(name, start, stop), "features")
+
+
+def with_features(features: np.ndarray, chunk_rows: int = 256) -> FloatCollection:
+    image = np.zeros((len(features), 1, 1), np.uint8)
+    return FloatCollection(image, chunk_rows=chunk_rows, extra={"features": features})
+
+
 def rechunked(source: ArrayCollection, chunk_rows: int) -> ArrayCollection:
     """The same images in chunks of another length."""
     return dataclasses.replace(source, chunk_rows=chunk_rows, reads=[])

@@ -27,12 +27,15 @@ class FeatureCollection:
         Zarr array of shape (sample, feature).
     n_features, feature_dtype
         Its width and type.
+    version
+        Changes with the values: fingerprint of the step that wrote them.
     """
 
     base: Collection
     path: str
     n_features: int
     feature_dtype: str = "float32"
+    version: str = ""
 
     @property
     def n(self) -> int:
@@ -83,12 +86,13 @@ class FeatureCollection:
         """One named array for rows ``start`` to ``stop``; ``features`` are the vectors."""
         if name != "features":
             return self.base.read(name, start, stop)
-        values: AnyArray = np.asarray(_open(self.path)[start:stop])
+        values: AnyArray = np.asarray(_open(self.path, self.version)[start:stop])
         return values
 
 
 @functools.lru_cache(maxsize=8)
-def _open(path: str) -> Any:
+def _open(path: str, version: str) -> Any:
+    # The version is part of the key, so that features made anew at the same place are opened anew.
     import zarr
 
     configure_zarr()

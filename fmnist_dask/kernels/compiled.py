@@ -95,3 +95,173 @@ def measure_images(gray, out):  # pragma: no cover - compiled
         out[row, 2] = most / size
         out[row, 3] = np.sqrt(_spread(laplacian_squares, laplacian_sum, inner)) / (255.0 * max(inner, 1))
         out[row, 4] = distinct
+
+
+@numba.njit(nogil=True, cache=True)
+def add_moments(pixels, sums, squares):  # pragma: no cover - compiled
+    """Add each column's sum and sum of squares.
+
+    Parameters
+    ----------
+    pixels : uint8 array, shape (n, d)
+        At most 65,536 rows: 32-bit sums of squares hold no more.
+    sums, squares : uint32 arrays, shape (d,)
+        Changed in place.
+    """
+    for row in range(pixels.shape[0]):
+        for at in range(pixels.shape[1]):
+            value = np.uint32(pixels[row, at])
+            sums[at] += value
+            squares[at] += value * value
+
+
+@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
+def row_norms(values, out):  # pragma: no cover - compiled
+    """Euclidean norm of each row; bounds rest on it, so that the order of summation is free."""
+    for row in range(values.shape[0]):
+        total = np.float32(0)
+        for at in range(values.shape[1]):
+            total += values[row, at] * values[row, at]
+        out[row] = np.sqrt(total)
+
+
+@numba.njit(nogil=True, cache=True)
+def choose_nearest(products, halves, norms, lengths, starts, gamma, tiny, labels, doubts):  # pragma: no cover
+    """Nearest centre by rounded scores; the choices that rounding may have decided are listed.
+
+    Parameters
+    ----------
+    products : float32 array, shape (m, k)
+        Rounded x · c.
+    halves : float64 array, shape (k,)
+        Half the squared length of each centre.
+    norms : float32 array, shape (m,)
+        Length of each row.
+    lengths : float64 array, shape (k,)
+        Length of each centre.
+    starts : int64 array, shape (r + 1,)
+        Centres ``starts[i]`` to ``starts[i + 1]`` compete with each other.
+    gamma : float
+        Bound of the relative error of a product, by the lengths.
+    tiny : float
+        What a length may lose below float32's range; its square is what a product may.
+    labels : int32 array, shape (m, r)
+        Filled: position of the nearest centre in its set.
+    doubts : int32 array, shape (m * r, 2)
+        Filled: (row, set) where another centre may be as near.
+
+    Returns
+    -------
+    int
+        Number of doubts.
+    """
+    count = 0
+    for row in range(products.shape[0]):
+        for group in range(starts.shape[0] - 1):
+            first, last = starts[group], starts[group + 1]
+            best = first
+            best_score = halves[first] - np.float64(products[row, first])
+            second_score = np.inf
+            for at in range(first + 1, last):
+                score = halves[at] - np.float64(products[row, at])
+                if score < best_score:
+                    second_score = best_score
+                    best_score, best = score, at
+                elif score < second_score:
+                    second_score = score
+            labels[row, group] = best - first
+            if last - first > 1:
+                longest = lengths[best]
+                for at in range(first, last):
+                    longest = max(longest, lengths[at])
+                bound = 2.0 * gamma * (norms[row] + tiny) * (longest + tiny) + tiny * tiny
+                # Written so that scores beyond float32's range, which are no numbers, are doubtful, too.
+                if not second_score - best_score > bound:
+                    doubts[count, 0], doubts[count, 1] = row, group
+                    count += 1
+    return count
+
+
+@numba.njit(nogil=True, cache=True)
+def settle_doubts(features, shift, centres, starts, doubts, labels):  # pragma: no cover - compiled
+    """Choose again in float64, from differences, for each (row, set) in doubt; ties go to the first centre."""
+    for at in range(doubts.shape[0]):
+        row, group = doubts[at, 0], doubts[at, 1]
+        best, best_distance = 0, np.inf
+        for centre in range(starts[group], starts[group + 1]):
+            distance = 0.0
+            for feature in range(features.shape[1]):
+                difference = (np.float64(features[row, feature]) - shift[feature]) - centres[centre, feature]
+                distance += difference * difference
+            if distance < best_distance:
+                best, best_distance = centre - starts[group], distance
+        labels[row, group] = best
+
+
+@numba.njit(nogil=True, cache=True)
+def own_distances(features, shift, centres, labels, out):  # pragma: no cover - compiled
+    """Squared distance of each row to its centre, in float64 and in the order of features."""
+    for row in range(features.shape[0]):
+        centre = labels[row]
+        total = 0.0
+        for at in range(features.shape[1]):
+            difference = (np.float64(features[row, at]) - shift[at]) - centres[centre, at]
+            total += difference * difference
+        out[row] = total
+
+
+@numba.njit(nogil=True, cache=True)
+def add_pixels(pixels, labels, sums):  # pragma: no cover - compiled
+    """Add each row of integers to the sum of its group, once for each set of groups.
+
+    Parameters
+    ----------
+    pixels : uint8 array, shape (m, d)
+    labels : int64 array, shape (m, r)
+        Row of ``sums``, for each set.
+    sums : uint32 array, shape (k, d)
+        Changed in place.
+    """
+    for row in range(pixels.shape[0]):
+        for group in range(labels.shape[1]):
+            target = labels[row, group]
+            for at in range(pixels.shape[1]):
+                sums[target, at] += np.uint32(pixels[row, at])
+
+
+@numba.njit(nogil=True, cache=True)
+def add_scaled(features, shift, weights, scale, labels, sums):  # pragma: no cover - compiled
+    """Add weight times shifted features, as multiples of ``1 / scale``, to the sum of each row's group.
+
+    Integers add up to the same sum in any order, which floats do not.
+
+    Parameters
+    ----------
+    features : float array, shape (m, d)
+    shift : float64 array, shape (d,)
+    weights : float64 array, shape (m,)
+    labels : int64 array, shape (m, r)
+    sums : int64 array, shape (k, d)
+        Changed in place.
+    """
+    for row in range(features.shape[0]):
+        for group in range(labels.shape[1]):
+            target = labels[row, group]
+            for at in range(features.shape[1]):
+                value = weights[row] * (np.float64(features[row, at]) - shift[at]) * scale
+                sums[target, at] += np.int64(np.rint(value))
+
+
+@numba.njit(nogil=True, cache=True)
+def add_scaled_squares(features, shift, weights, scale, squares):  # pragma: no cover - compiled
+    """Add weight times the square of each shifted feature; see :func:`add_scaled`.
+
+    Parameters
+    ----------
+    squares : int64 array, shape (d,)
+        Changed in place.
+    """
+    for row in range(features.shape[0]):
+        for at in range(features.shape[1]):
+            difference = np.float64(features[row, at]) - shift[at]
+            squares[at] += np.int64(np.rint(weights[row] * difference * difference * scale))

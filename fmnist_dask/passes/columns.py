@@ -1,17 +1,26 @@
-"""Where columns are written: Zarr arrays with the collection's chunks, so that no two tasks share one."""
+"""Where columns are written: Zarr arrays with the collection's chunks, so that no two tasks share one.
+
+A column's place is named by what it is: which column, over which split of which source. A pass that is run again writes
+to the same place, and what another column is was never there.
+"""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fmnist_dask.collection.store import configure_zarr
+from fmnist_dask.passes.identity import NotIdentifiableError, digest_of
 from fmnist_dask.passes.protocol import Column, Readable
 from fmnist_dask.typing import AnyArray
+
+#: Stands beside the variables of a column once all its rows are written.
+COMPLETE = "complete"
 
 
 class ColumnOnDisk:
@@ -31,6 +40,46 @@ class ColumnOnDisk:
 
     def __len__(self) -> int:
         return self.n
+
+
+def column_key(source: Readable, column: Column, split: int | None) -> str | None:
+    """Name of a column's place; ``None`` for one that another process could not name again."""
+    try:
+        # Variables are part of it: what stands at one place is of one shape and type, and workers may keep it open.
+        return digest_of((column, split, source, column.variables(source)))
+    except NotIdentifiableError:
+        return None
+
+
+def prepare_columns(directory: Path, source: Readable, column: Column) -> dict[str, ColumnOnDisk]:
+    """A column's arrays in ``directory``, ready to be written.
+
+    Those that are there are kept, since somebody may rely on their rows: at one place the same values are written.
+    """
+    if holds_column(directory, source, column):
+        return {name: ColumnOnDisk(str(directory / name), source.n) for name in column.variables(source)}
+    shutil.rmtree(directory, ignore_errors=True)
+    return create_columns(directory, source, column)
+
+
+def holds_column(directory: Path, source: Readable, column: Column) -> bool:
+    """Whether a column's arrays are there."""
+    return holds_variables(directory, column.variables(source))
+
+
+def holds_variables(directory: Path, names: Iterable[str]) -> bool:
+    """Whether arrays of these names are there."""
+    return all((directory / name / "zarr.json").is_file() for name in names)
+
+
+def mark_complete(directory: Path) -> None:
+    """Say that all rows of a column are written."""
+    (directory / COMPLETE).touch()
+
+
+def is_complete(directory: Path) -> bool:
+    """Whether all rows of a column are written."""
+    return (directory / COMPLETE).exists()
 
 
 def create_columns(directory: Path, source: Readable, column: Column) -> dict[str, ColumnOnDisk]:

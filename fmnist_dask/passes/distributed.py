@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
+import logging
 import pickle
-import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -14,20 +14,39 @@ from typing import TYPE_CHECKING, Any
 
 from fmnist_dask.collection.store import split_code
 from fmnist_dask.errors import ClusterError, FmnistDaskError
-from fmnist_dask.passes.columns import ColumnOnDisk, create_columns
-from fmnist_dask.passes.fused import FusedScan, fuse
+from fmnist_dask.passes.columns import ColumnOnDisk, column_key, holds_column, mark_complete, prepare_columns
+from fmnist_dask.passes.encoding import NotEncodableError
+from fmnist_dask.passes.fused import FusedScan, PassOutcome, fuse
+from fmnist_dask.passes.meter import Meter, reporter
 from fmnist_dask.passes.probe import release_memory
 from fmnist_dask.passes.protocol import PassProgress, PassStatistics, ProgressCallback, Readable, Scan, State, Tasks
-from fmnist_dask.passes.sizing import PassPlan, Workers, check_memory, plan_pass
+from fmnist_dask.passes.segments import Part, SegmentStore, Span, cut_segments
+from fmnist_dask.passes.sizing import PassPlan, Workers, check_memory, plan_pass, row_bytes, wanted_chunks
 from fmnist_dask.passes.worker import combine_states, run_chunks
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-#: Seconds between two signs of progress from one task.
-PROGRESS_INTERVAL = 0.2
+logger = logging.getLogger(__name__)
+
 #: Parameters that go along with every task of a pass, in all.
 EMBEDDED_BYTES = 256 * 2**10
+#: Parameters that go along with a task where there are few of them.
+EMBEDDED_PART = 2**20
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A pass that is about to run: its tasks, what an earlier run has left of it, and where its results go."""
+
+    source: Readable
+    fused: FusedScan
+    plan: PassPlan
+    parts: list[Part]
+    columns: list[dict[str, ColumnOnDisk]]
+    store: SegmentStore | None
+    #: Chunks that an earlier run has read.
+    resumed: list[int]
 
 
 class DistributedEngine:
@@ -41,13 +60,15 @@ class DistributedEngine:
         What its workers offer.
     scratch
         Directory for columns, seen by driver and workers.
+    segments
+        Directory for the states of row ranges of long passes, seen by driver and workers; by default none are saved.
     """
 
-    def __init__(self, client: Client, workers: Workers, scratch: Path) -> None:
+    def __init__(self, client: Client, workers: Workers, scratch: Path, segments: Path | None = None) -> None:
         self.client = client
         self.workers = workers
-        # Workers keep arrays open by path: what another run has written must never be found at the same one.
-        self.scratch = scratch / uuid.uuid4().hex[:12]
+        self.scratch = scratch
+        self.segments = segments
         self.statistics = PassStatistics()
         #: Highest predicted resident bytes of a worker so far.
         self.planned_worker_bytes = workers.baseline
@@ -55,6 +76,12 @@ class DistributedEngine:
     def scan(
         self, source: Readable, scans: Mapping[str, Scan], progress: ProgressCallback | None = None
     ) -> dict[str, Any]:
+        """Run scans as one pass; see :class:`~fmnist_dask.passes.protocol.Engine`."""
+        return self.run_pass(source, scans, progress).answers()
+
+    def run_pass(
+        self, source: Readable, scans: Mapping[str, Scan], progress: ProgressCallback | None = None
+    ) -> PassOutcome:
         """Run scans as one pass; see :class:`~fmnist_dask.passes.protocol.Engine`.
 
         Raises
@@ -63,72 +90,99 @@ class DistributedEngine:
             A task would not fit the workers. Nothing has run then.
         """
         fused, wiring = fuse(source, scans, {scan.split: split_code(source, scan.split) for scan in scans.values()})
-        plan = plan_pass(source, fused, self.workers)
+        prepared = self._prepare(source, fused)
+        plan = prepared.plan
         self.planned_worker_bytes = max(self.planned_worker_bytes, plan.worker_bytes)
         number = self.statistics.passes + 1
-        columns = [
-            create_columns(self.scratch / f"pass-{number:03d}" / f"{position:02d}", source, column)
-            for position, (column, _) in enumerate(fused.columns)
-        ]
-        with _Meter(self.client, f"pass {number}", "images", plan, source, progress) as meter:
-            states = self._run(source, fused, plan, columns, f"{number}-{fused.title}", meter)
+        with Meter(self.client, f"pass {number}", source, plan.tasks, prepared.resumed, progress) as meter:
+            states = self._run(prepared, f"{number}-{fused.title}", meter)
         # States that were merged are freed by now, outside of any task.
         self.client.run(release_memory)
-        self.statistics.passes += bool(plan.tasks)
+        for variables in prepared.columns:
+            for written in variables.values():
+                mark_complete(Path(written.path).parent)
+        self.statistics.passes += bool(prepared.parts)
         self.statistics.tasks += len(plan.tasks)
         self.statistics.chunks_read += plan.chunks
+        self.statistics.chunks_resumed += len(prepared.resumed)
         self.statistics.bytes_read += plan.bytes_read
-        results = [
-            reduction.aggregate(state, source) for (reduction, _), state in zip(fused.reductions, states, strict=True)
-        ]
-        return wiring.deliver(results, columns)  # type: ignore[arg-type]
+        discard = prepared.store.discard if prepared.store is not None else _nothing
+        return PassOutcome(source, fused, wiring, states, prepared.columns, discard)  # type: ignore[arg-type]
 
-    def _run(
-        self,
-        source: Readable,
-        fused: FusedScan,
-        plan: PassPlan,
-        columns: list[dict[str, ColumnOnDisk]],
-        title: str,
-        meter: _Meter,
-    ) -> list[State]:
-        if not plan.tasks:
-            return [reduction.initial(source) for reduction, _ in fused.reductions]
-        token = uuid.uuid4().hex[:8]
-        parameters = (source, fused, columns, plan.prefetch)
-        shared = self._parameters(parameters, len(plan.tasks), f"parameters-{title}-{token}")
+    def _prepare(self, source: Readable, fused: FusedScan) -> _Prepared:
+        """Plan a pass around the ranges that are there."""
+        plan = plan_pass(source, fused, self.workers)
+        keys = [column_key(source, column, split) for column, split in fused.columns]
+        threads = self.workers.total_threads
+        sizes = (min(source.chunk_rows, source.n) * row_bytes(source), plan.state_bytes, threads)
+        parts = cut_segments(plan.tasks, [], *sizes)
+        store, spans = None, list[Span]()
+        if self.segments is not None and None not in keys and (len(parts) > 1 or self.segments.is_dir()):
+            store = SegmentStore.of(self.segments, source, fused, [key for key in keys if key is not None])
+        if store is not None and self._columns_are_there(source, fused, store):
+            spans = store.spans()
+        elif store is not None:
+            store.discard()  # rows that were written are gone
+        if spans:
+            plan = plan_pass(source, fused, self.workers, spans)
+            parts = cut_segments(plan.tasks, spans, *sizes)
+        places = [self.scratch / (key or uuid.uuid4().hex) for key in keys]
+        columns = [
+            prepare_columns(place, source, column) for place, (column, _) in zip(places, fused.columns, strict=True)
+        ]
+        read = {chunk for task in plan.tasks for chunk in task}
+        resumed = [chunk for chunk in wanted_chunks(source, fused) if chunk not in read] if spans else []
+        return _Prepared(source, fused, plan, parts, columns, store, resumed)
+
+    def _columns_are_there(self, source: Readable, fused: FusedScan, store: SegmentStore) -> bool:
+        """Whether the arrays lie where the ranges that are there have written their rows."""
+        keys = store.keys[store.n_reductions :]
+        return all(
+            holds_column(self.scratch / key, source, column)
+            for key, (column, _) in zip(keys, fused.columns, strict=True)
+        )
+
+    def _run(self, prepared: _Prepared, title: str, meter: Meter) -> list[State]:
+        plan, parts = prepared.plan, prepared.parts
+        if not parts:
+            return [reduction.initial(prepared.source) for reduction, _ in prepared.fused.reductions]
+        tree = _Tree(self.client, f"{title}-{uuid.uuid4().hex[:8]}", plan.fan_in)
+        parameters = (prepared.source, prepared.fused, prepared.columns, plan.prefetch, prepared.store)
+        tree.shared = self._parameters(parameters, len(plan.tasks) + len(parts), f"parameters-{tree.name}")
         futures = self.client.map(
             _run_task,
             plan.tasks,
             range(len(plan.tasks)),
-            specification=shared,
+            # By position: of large arguments by name, Dask makes tasks named like them.
+            [tree.shared] * len(plan.tasks),
             topic=meter.topic,
-            key=[f"read-{title}-{token}-{number}" for number in range(len(plan.tasks))],
+            key=[f"read-{tree.name}-{number}" for number in range(len(plan.tasks))],
             retries=2,
         )
         meter.watch(futures)
-        level = 0
-        while len(futures) > 1:
-            # Without the higher priority all states would wait in memory until the last chunk has been read.
-            futures = [
-                self.client.submit(
-                    _combine_task,
-                    futures[at : at + plan.fan_in],
-                    specification=shared,
-                    key=f"merge-{title}-{token}-{level}-{at}",
-                    priority=10 + level,
-                    retries=2,
-                )
-                for at in range(0, len(futures), plan.fan_in)
-            ]
-            level += 1
-        states: list[State] = _result(futures[0])
+        leaves, saves = [], []
+        for part in parts:
+            if not part.tasks:
+                chunks = [chunk for chunk in prepared.resumed if part.span[0] <= chunk < part.span[1]]
+                leaves.append(tree.submit(_load_task, part.span, chunks))
+                continue
+            leaves.append(tree.merge([futures[number] for number in part.tasks]))
+            if part.saved and prepared.store is not None:
+                saves.append(tree.submit(_save_task, leaves[-1], part.span, priority=100))
+        merged = tree.merge(leaves)
+        del futures, leaves  # or workers would keep all states to the end
+        states: list[State] = _result(merged)
+        for save in saves:
+            save.exception()  # what is still being saved must not come after it has been discarded
         return states
 
     def _parameters(self, value: Any, count: int, key: str) -> Any:
         """What ``count`` tasks share, pickled; to be an argument of each."""
         pickled = pickle.dumps(value)
-        if len(pickled) * count <= EMBEDDED_BYTES:
+        # A handful of tasks that depend on one result would all run where that lies: Dask spreads dependent tasks over
+        # the workers only where there are more than two a thread.
+        few = count <= 4 * self.workers.total_threads + 1 and len(pickled) <= EMBEDDED_PART
+        if few or len(pickled) * count <= EMBEDDED_BYTES:
             return pickled
         # Large parameters are the result of a task of their own: sent to a worker once, made again if it dies. Small
         # ones go with each task, or tasks would gather where that result lies.
@@ -170,9 +224,44 @@ class DistributedEngine:
         return results
 
 
+class _Tree:
+    """The tasks that merge the states of one pass."""
+
+    def __init__(self, client: Client, name: str, fan_in: int) -> None:
+        self.client, self.name, self.fan_in = client, name, fan_in
+        self.shared: Any = None
+        self.levels: dict[str, int] = {}
+
+    def submit(self, function: Callable[..., Any], *arguments: Any, priority: int = 0) -> Future:
+        """One task."""
+        kind = function.__name__.strip("_").removesuffix("_task")
+        key = f"{kind}-{self.name}-{len(self.levels)}"
+        self.levels[key] = 0
+        return self.client.submit(
+            function, *arguments, specification=self.shared, key=key, priority=priority, retries=2
+        )
+
+    def merge(self, futures: Sequence[Future]) -> Future:
+        """Merge states in row order; the future of the one that is left."""
+        while len(futures) > 1:
+            futures = [self._merge(futures[at : at + self.fan_in]) for at in range(0, len(futures), self.fan_in)]
+        return futures[0]
+
+    def _merge(self, futures: Sequence[Future]) -> Future:
+        # Without the higher priority all states would wait in memory until the last chunk has been read.
+        level = 1 + max(self.levels.get(future.key, 0) for future in futures)
+        merged = self.submit(_combine_task, list(futures), priority=9 + level)
+        self.levels[merged.key] = level
+        return merged
+
+
 @functools.lru_cache(maxsize=4)
 def _parameters(specification: bytes) -> Any:
     return pickle.loads(specification)  # noqa: S301 - made by this driver
+
+
+def _nothing() -> None:
+    """Nothing is to be discarded."""
 
 
 @dataclass(frozen=True)
@@ -183,13 +272,37 @@ class _Failure:
 
 
 def _run_task(chunks: Sequence[int], number: int, specification: bytes, topic: str) -> list[State] | _Failure:
-    source, fused, columns, prefetch = _parameters(specification)
+    source, fused, columns, prefetch, _ = _parameters(specification)
     try:
-        states = run_chunks(source, fused, chunks, columns, _reporter(topic, number, len(chunks)), prefetch)
+        states = run_chunks(source, fused, chunks, columns, reporter(topic, number, len(chunks)), prefetch)
     except FmnistDaskError as error:
         return _Failure(error)
     release_memory()
     return states
+
+
+def _load_task(span: Span, chunks: Sequence[int], specification: bytes) -> list[State] | _Failure:
+    """States of a range that an earlier run has saved."""
+    source, fused, columns, prefetch, store = _parameters(specification)
+    try:
+        states: list[State] = store.load(span)
+    except (OSError, ValueError) as error:
+        logger.warning("reading chunks %s again: %s", span, error)
+        try:
+            return run_chunks(source, fused, chunks, columns, prefetch=prefetch)
+        except FmnistDaskError as failure:
+            return _Failure(failure)
+    return states
+
+
+def _save_task(states: list[State] | _Failure, span: Span, specification: bytes) -> None:
+    """Save the states of a range; one that cannot be saved is read again should the pass be run again."""
+    store = _parameters(specification)[-1]
+    if not isinstance(states, _Failure):
+        try:
+            store.save(span, states)
+        except (OSError, NotEncodableError) as error:
+            logger.debug("chunks %s are not saved: %s", span, error)
 
 
 def _call(shared: bytes, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -209,25 +322,6 @@ def _combine_task(parts: Sequence[list[State] | _Failure], specification: bytes)
     return combine_states(_parameters(specification)[1], [part for part in parts if not isinstance(part, _Failure)])
 
 
-def _reporter(topic: str, number: int, total: int) -> Callable[[int, int], None]:
-    """Tell the scheduler's event log how far a task is, a few times a second."""
-    from distributed import get_worker
-
-    worker = get_worker()
-    counts = [0, 0]
-    last = [time.monotonic()]
-
-    def done(chunks: int, rows: int) -> None:
-        counts[0] += chunks
-        counts[1] += rows
-        now = time.monotonic()
-        if counts[0] < total and now - last[0] >= PROGRESS_INTERVAL:
-            last[0] = now
-            worker.log_event(topic, {"task": number, "chunks": counts[0], "rows": counts[1]})
-
-    return done
-
-
 def _result(future: Future) -> Any:
     from distributed.scheduler import KilledWorker
 
@@ -242,76 +336,3 @@ def _result(future: Future) -> Any:
     if isinstance(outcome, _Failure):
         raise outcome.error
     return outcome
-
-
-class _Meter:
-    """Gathers what tasks tell of their progress into full snapshots."""
-
-    def __init__(
-        self,
-        client: Client,
-        name: str,
-        unit: str,
-        plan: PassPlan,
-        source: Readable,
-        progress: ProgressCallback | None,
-    ) -> None:
-        self.client, self.name, self.unit, self.progress = client, name, unit, progress
-        self.topic = f"fmnist-dask-pass-{uuid.uuid4().hex[:8]}"
-        self.sizes = [
-            (len(task), sum(min((c + 1) * source.chunk_rows, source.n) - c * source.chunk_rows for c in task))
-            for task in plan.tasks
-        ]
-        self.state = [(0, 0)] * len(self.sizes)
-        self.started = time.perf_counter()
-        # Events come in the client's own thread, futures end in others.
-        self.lock = threading.Lock()
-
-    def __enter__(self) -> _Meter:
-        if self.progress is not None:
-            self.client.subscribe_topic(self.topic, self._on_event)
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        if self.progress is not None:
-            self.client.unsubscribe_topic(self.topic)
-            if kind is None:
-                with self.lock:
-                    self.state = list(self.sizes)
-                    self._tell()
-
-    def watch(self, futures: Sequence[Future]) -> None:
-        """Count a task whole when its future is done."""
-        if self.progress is None:
-            return
-        for number, future in enumerate(futures):
-            future.add_done_callback(lambda done, number=number: self._on_done(done, number))
-
-    def _on_event(self, event: tuple[float, Any]) -> None:
-        message = event[1]
-        self._advance(message["task"], (message["chunks"], message["rows"]))
-
-    def _on_done(self, future: Future, number: int) -> None:
-        if future.status == "finished":
-            self._advance(number, self.sizes[number])
-
-    def _advance(self, number: int, reached: tuple[int, int]) -> None:
-        # A task that is run again after its worker's death counts from where it was: progress never goes back.
-        with self.lock:
-            if reached > self.state[number]:
-                self.state[number] = reached
-                self._tell()
-
-    def _tell(self) -> None:
-        if self.progress is not None:
-            self.progress(
-                PassProgress(
-                    name=self.name,
-                    unit=self.unit,
-                    done=sum(rows for _, rows in self.state),
-                    total=sum(rows for _, rows in self.sizes),
-                    chunks_done=sum(chunks for chunks, _ in self.state),
-                    chunks_total=sum(chunks for chunks, _ in self.sizes),
-                    seconds=time.perf_counter() - self.started,
-                )
-            )

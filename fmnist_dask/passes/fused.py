@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fmnist_dask.passes.protocol import Column, ColumnArray, Readable, Reduction, Scan, names_of
+from fmnist_dask.passes.protocol import Column, ColumnArray, Readable, Reduction, Scan, State, names_of
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,54 @@ class Wiring:
             }
             for scan in self.reductions
         }
+
+
+@dataclass(frozen=True)
+class PassOutcome:
+    """What a pass has found.
+
+    Attributes
+    ----------
+    states
+        Merged state of each reduction.
+    columns
+        ``{variable: array}`` of each column.
+    discard
+        Lets go of what was kept in case the pass had to be run again; to be called once its answers are safe.
+    """
+
+    source: Readable
+    fused: FusedScan
+    wiring: Wiring
+    states: list[State]
+    columns: list[dict[str, ColumnArray]]
+    discard: Callable[[], None] = lambda: None
+
+    def answers(self) -> dict[str, dict[str, Any]]:
+        """The results of each scan."""
+        pairs = zip(self.fused.reductions, self.states, strict=True)
+        results = [reduction.aggregate(state, self.source) for (reduction, _), state in pairs]
+        return self.wiring.deliver(results, self.columns)
+
+    def raw(self, scan: str) -> RawAnswer:
+        """What the answer to one scan is made of."""
+        return RawAnswer(
+            {name: self.states[position] for name, position in self.wiring.reductions[scan].items()},
+            {name: self.columns[position] for name, position in self.wiring.columns[scan].items()},
+        )
+
+
+@dataclass(frozen=True)
+class RawAnswer:
+    """States and columns by the names that a scan gave them, before anything is made of the states."""
+
+    states: dict[str, State]
+    columns: dict[str, dict[str, ColumnArray]]
+
+    def answer(self, scan: Scan, source: Readable) -> dict[str, Any]:
+        """The scan's result."""
+        found = {name: scan.reductions[name].aggregate(state, source) for name, state in self.states.items()}
+        return {**found, **self.columns}
 
 
 def fuse(

@@ -14,7 +14,7 @@ from fmnist_dask.collection.block import Block
 from fmnist_dask.collection.store import split_code
 from fmnist_dask.errors import UsageError
 from fmnist_dask.passes.columns import columns_in_memory
-from fmnist_dask.passes.fused import fuse
+from fmnist_dask.passes.fused import PassOutcome, fuse
 from fmnist_dask.passes.protocol import (
     Algorithm,
     Engine,
@@ -31,7 +31,7 @@ from fmnist_dask.passes.worker import ChunkDone, combine_states, run_chunks
 from fmnist_dask.typing import AnyArray, UInt8Array
 
 
-@dataclass
+@dataclass(eq=False)
 class ArrayCollection:
     """Images in memory, read like a collection.
 
@@ -126,6 +126,12 @@ class LocalEngine:
         self, source: Readable, scans: Mapping[str, Scan], progress: ProgressCallback | None = None
     ) -> dict[str, Any]:
         """Run scans as one pass; see :class:`~fmnist_dask.passes.protocol.Engine`."""
+        return self.run_pass(source, scans, progress).answers()
+
+    def run_pass(
+        self, source: Readable, scans: Mapping[str, Scan], progress: ProgressCallback | None = None
+    ) -> PassOutcome:
+        """Run scans as one pass; see :class:`~fmnist_dask.passes.protocol.Engine`."""
         fused, wiring = fuse(source, scans, {scan.split: split_code(source, scan.split) for scan in scans.values()})
         size = source.chunk_rows
         chunks = [
@@ -143,10 +149,7 @@ class LocalEngine:
         self.statistics.tasks += len(parts)
         self.statistics.chunks_read += len(chunks)
         self.statistics.bytes_read += rows * row_bytes(source)
-        results = [
-            reduction.aggregate(state, source) for (reduction, _), state in zip(fused.reductions, states, strict=True)
-        ]
-        return wiring.deliver(results, columns)  # type: ignore[arg-type]
+        return PassOutcome(source, fused, wiring, states, columns)  # type: ignore[arg-type]
 
     def tasks(self, tasks: Tasks, progress: ProgressCallback | None = None) -> list[Any]:
         """Run independent calls; see :class:`~fmnist_dask.passes.protocol.Engine`."""

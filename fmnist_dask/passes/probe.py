@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import importlib
 import os
+import pkgutil
 import resource
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypedDict
-
-import numpy as np
 
 from fmnist_dask.kernels.lean import without_scipy_linalg
 
@@ -86,15 +86,13 @@ def prepare_worker(lean: bool = True) -> int:
 
     configure_zarr()
     _compile_elsewhere()
-    image = np.zeros((4, 4, 4), dtype=np.uint8)
     with without_scipy_linalg() if lean else contextlib.nullcontext():
-        from fmnist_dask.kernels.compiled import count_levels
-        from fmnist_dask.kernels.properties import image_properties
-        from fmnist_dask.passes import worker  # noqa: F401 - imported for the tasks to come
-        from fmnist_dask.passes.reductions import census, histogram, images, properties, verify  # noqa: F401
+        from fmnist_dask.kernels.warm import warm_kernels
+        from fmnist_dask.passes import reductions, worker  # noqa: F401 - imported for the tasks to come
 
-        count_levels(image.reshape(4, -1), np.arange(4), np.zeros((16, 256), dtype=np.uint32))
-        image_properties(image)
+        for module in pkgutil.iter_modules(reductions.__path__):
+            importlib.import_module(f"{reductions.__name__}.{module.name}")
+        warm_kernels()
     gc.collect()
     release_memory()
     drop_library_code()
@@ -108,7 +106,7 @@ def _compile_elsewhere() -> None:
         from fmnist_dask.kernels import compiled
 
     directory = getattr(getattr(compiled.count_levels, "_cache", None), "cache_path", None)
-    if directory is None or any(Path(directory).glob("compiled.measure_images-*.nbi")) or COMPILING in os.environ:
+    if directory is None or any(Path(directory).glob("compiled.add_scaled_squares-*.nbi")) or COMPILING in os.environ:
         return
     code = "from fmnist_dask.passes.probe import prepare_worker; prepare_worker()"
     with contextlib.suppress(OSError, subprocess.SubprocessError):  # then this process compiles them

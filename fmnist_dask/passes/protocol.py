@@ -15,11 +15,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from fmnist_dask.collection.block import Block
 from fmnist_dask.typing import AnyArray
+
+if TYPE_CHECKING:
+    from fmnist_dask.passes.fused import PassOutcome
 
 State = Any
 Model = TypeVar("Model")
@@ -219,11 +222,13 @@ class PassProgress:
     chunks_done: int = 0
     chunks_total: int = 0
     seconds: float = 0.0
+    #: Of ``done``, what an earlier run had done.
+    resumed: int = 0
 
     @property
     def rate(self) -> float:
         """Units a second so far."""
-        return self.done / self.seconds if self.seconds > 0 else 0.0
+        return (self.done - self.resumed) / self.seconds if self.seconds > 0 else 0.0
 
     @property
     def eta(self) -> float | None:
@@ -242,16 +247,23 @@ class PassStatistics:
     tasks: int = 0
     chunks_read: int = 0
     bytes_read: int = 0
+    #: Chunks that were not read, since what an earlier run had made of them was there.
+    chunks_resumed: int = 0
 
     def snapshot(self) -> PassStatistics:
         """A copy."""
-        return PassStatistics(self.passes, self.tasks, self.chunks_read, self.bytes_read)
+        return replace(self)
 
 
 class Engine(Protocol):
     """Runs requests; see ``local`` and ``distributed``."""
 
     statistics: PassStatistics
+
+    def run_pass(
+        self, source: Readable, scans: Mapping[str, Scan], progress: ProgressCallback | None = None
+    ) -> PassOutcome:
+        """Run scans of several algorithms as one pass."""
 
     def scan(
         self, source: Readable, scans: Mapping[str, Scan], progress: ProgressCallback | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,23 +100,24 @@ class PassPlan:
         return sum(len(task) for task in self.tasks)
 
 
-def plan_pass(source: Readable, fused: FusedScan, workers: Workers) -> PassPlan:
+def plan_pass(source: Readable, fused: FusedScan, workers: Workers, done: Sequence[tuple[int, int]] = ()) -> PassPlan:
     """Cut a pass into tasks of consecutive chunks.
+
+    Parameters
+    ----------
+    done
+        Ranges of chunks, ascending, that need not be read; no task reaches over one.
 
     Raises
     ------
     MemoryLimitError
         A task would not fit a worker; the message says what would.
     """
-    chunks = [
-        chunk
-        for chunk in range(-(-source.n // source.chunk_rows))
-        if fused.wants(chunk * source.chunk_rows, min((chunk + 1) * source.chunk_rows, source.n))
-    ]
+    chunks = [chunk for chunk in wanted_chunks(source, fused) if not any(start <= chunk < stop for start, stop in done)]
     rows = min(source.chunk_rows, source.n)
     chunk_bytes = rows * row_bytes(source)
     state = fused.state_bytes(source)
-    tasks = _group(chunks, chunk_bytes, state, workers.total_threads)
+    tasks = _split(_group(chunks, chunk_bytes, state, workers.total_threads), done)
     budget = min(COMBINE_BYTES, int(COMBINE_SHARE * (workers.memory_limit or COMBINE_BYTES / COMBINE_SHARE)))
     fan_in = max(2, min(MAX_FAN_IN, budget // max(state, 1)))
     # Chunks that nobody wants may lie between those of a task.
@@ -150,6 +152,22 @@ def _group(chunks: list[int], chunk_bytes: int, state: int, threads: int) -> tup
     count = min(len(chunks), max(wanted, TASKS_PER_THREAD * threads))
     edges = [len(chunks) * part // count for part in range(count + 1)]
     return tuple(tuple(chunks[low:high]) for low, high in itertools.pairwise(edges))
+
+
+def wanted_chunks(source: Readable, fused: FusedScan) -> list[int]:
+    """Chunks that a pass has to read."""
+    size = source.chunk_rows
+    return [
+        chunk for chunk in range(-(-source.n // size)) if fused.wants(chunk * size, min((chunk + 1) * size, source.n))
+    ]
+
+
+def _split(tasks: tuple[tuple[int, ...], ...], done: Sequence[tuple[int, int]]) -> tuple[tuple[int, ...], ...]:
+    """Cut tasks that reach over a range that is done: states are merged in row order."""
+    for start, _ in done:
+        halves = ((tuple(c for c in task if c < start), tuple(c for c in task if c >= start)) for task in tasks)
+        tasks = tuple(half for pair in halves for half in pair if half)
+    return tasks
 
 
 def _bytes_of(source: Readable, chunks: list[int]) -> int:

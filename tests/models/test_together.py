@@ -13,7 +13,7 @@ from fmnist_dask.models.image_properties import Thresholds, image_properties
 from fmnist_dask.models.pixel_stats import pixel_statistics
 from fmnist_dask.passes.local import LocalEngine, drive
 from fmnist_dask.passes.protocol import Scan
-from fmnist_dask.workflow.advance import Callbacks, advance
+from fmnist_dask.workflow.advance import Callbacks, Running, advance
 
 
 def algorithms(source):
@@ -30,11 +30,11 @@ def run_together(source, running, engine=None):
     waiting = [running]
 
     def more():
-        return waiting.pop().items() if waiting else []
+        begun = waiting.pop().items() if waiting else []
+        return [Running(name, algorithm, source) for name, algorithm in begun]
 
     advance(
         engine,
-        source,
         more,
         Callbacks(
             finished=lambda item, model: models.update({item.name: model}),
@@ -109,10 +109,10 @@ class Narrow(LocalEngine):
         super().__init__()
         self.most = most
 
-    def scan(self, source, scans, progress=None):
+    def run_pass(self, source, scans, progress=None):
         if len(scans) > self.most:
             raise MemoryLimitError(f"{len(scans)} scans at once; {self.most} fit")
-        return super().scan(source, scans, progress)
+        return super().run_pass(source, scans, progress)
 
 
 def test_scans_too_large_together_get_passes_of_their_own():

@@ -27,7 +27,7 @@ def thumbnail_bytes(source: Readable) -> int:
     return min(height, 2 * THUMBNAIL_SIDE) * min(width, 2 * THUMBNAIL_SIDE) * channels
 
 
-def _smallest(key: AnyArray, count: int) -> AnyArray:
+def smallest(key: AnyArray, count: int) -> AnyArray:
     """Indices of the ``count`` smallest keys, by key, ties by index."""
     if len(key) > count:
         limit = np.partition(key, count - 1)[count - 1]
@@ -39,8 +39,9 @@ def _smallest(key: AnyArray, count: int) -> AnyArray:
     return index[np.argsort(key[index], kind="stable")]
 
 
-def _rank(key: AnyArray, block: Block, index: AnyArray, count: int) -> Ranked:
-    chosen = index[_smallest(key[index], count)]
+def rank_rows(key: AnyArray, block: Block, index: AnyArray, count: int) -> Ranked:
+    """Of the rows at ``index``, those of smallest key, with thumbnails."""
+    chosen = index[smallest(key[index], count)]
     return {"key": key[chosen], "row": block.rows[chosen], "image": shrink(block.image[chosen])}
 
 
@@ -50,7 +51,8 @@ def _merge_ranked(left: Ranked, right: Ranked, count: int) -> Ranked:
     return {name: values[order] for name, values in joined.items()}
 
 
-def _merge_all(left: dict[Any, Ranked], right: dict[Any, Ranked], count: int) -> dict[Any, Ranked]:
+def merge_ranked_by(left: dict[Any, Ranked], right: dict[Any, Ranked], count: int) -> dict[Any, Ranked]:
+    """For each name, the smallest of both; ``left`` is changed."""
     for name, ranked in right.items():
         left[name] = _merge_ranked(left[name], ranked, count) if name in left else ranked
     return left
@@ -74,14 +76,14 @@ class ImageSample(Reduction):
         """Rank the rows of each class."""
         priority = random_bits(self.seed, block.rows, SAMPLE_STREAM)
         found = {
-            int(label): _rank(priority, block, np.flatnonzero(block.label == label), self.per_class)
+            int(label): rank_rows(priority, block, np.flatnonzero(block.label == label), self.per_class)
             for label in np.unique(block.label)
         }
-        return _merge_all(state, found, self.per_class)
+        return merge_ranked_by(state, found, self.per_class)
 
     def combine(self, left: dict[int, Ranked], right: dict[int, Ranked]) -> dict[int, Ranked]:
         """Keep the smallest of both."""
-        return _merge_all(left, right, self.per_class)
+        return merge_ranked_by(left, right, self.per_class)
 
     def aggregate(self, state: dict[int, Ranked], source: Readable) -> dict[int, Ranked]:
         """By label."""
@@ -115,13 +117,13 @@ class Extremes(Reduction):
         properties, everything = measured(block), np.arange(len(block))
         found = {}
         for name in self.names:
-            found[name, "lowest"] = _rank(properties[name], block, everything, self.count)
-            found[name, "highest"] = _rank(-properties[name], block, everything, self.count)
-        return _merge_all(state, found, self.count)
+            found[name, "lowest"] = rank_rows(properties[name], block, everything, self.count)
+            found[name, "highest"] = rank_rows(-properties[name], block, everything, self.count)
+        return merge_ranked_by(state, found, self.count)
 
     def combine(self, left: dict[Any, Ranked], right: dict[Any, Ranked]) -> dict[Any, Ranked]:
         """Keep the most extreme of both."""
-        return _merge_all(left, right, self.count)
+        return merge_ranked_by(left, right, self.count)
 
     def state_bytes(self, source: Readable) -> int:
         """Thumbnails of each list."""

@@ -1,0 +1,32 @@
+"""Every kernel, called once on a few numbers: compiles what no cache has, and loads what one has."""
+
+from __future__ import annotations
+
+import numpy as np
+
+#: Types of features that kernels are compiled for ahead of time; others are when first used.
+FEATURE_TYPES = ("uint8", "float32")
+
+
+def warm_kernels() -> None:
+    """Compile or load all kernels of this process."""
+    from fmnist_dask.kernels.compiled import add_scaled, add_scaled_squares, count_levels
+    from fmnist_dask.kernels.nearest import CentreSets, column_moments, nearest, pixel_sums, squared_distances
+    from fmnist_dask.kernels.properties import image_properties
+
+    image = np.zeros((4, 4, 4), dtype=np.uint8)
+    pixels = image.reshape(4, -1)
+    count_levels(pixels, np.arange(4), np.zeros((16, 256), dtype=np.uint32))
+    image_properties(image)
+    column_moments(pixels)
+    groups = np.zeros((4, 1), dtype=np.int64)
+    pixel_sums(pixels, groups, 1)
+    # Two centres as near as each other: the choice goes to the kernel for doubtful ones, too.
+    sets = CentreSets.of([np.zeros((2, 16))])
+    for name in FEATURE_TYPES:
+        features = pixels.astype(name)
+        squared_distances(features, sets, nearest(features, sets)[:, 0])
+    scaled = pixels.astype(np.float32)
+    ones = np.ones(4)
+    add_scaled(scaled, np.zeros(16), ones, 1.0, groups, np.zeros((1, 16), dtype=np.int64))
+    add_scaled_squares(scaled, np.zeros(16), ones, 1.0, np.zeros(16, dtype=np.int64))

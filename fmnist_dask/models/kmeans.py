@@ -1,0 +1,342 @@
+"""k-means: many starts on a subset, the best of them carried to convergence over all samples."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from fmnist_dask.errors import UsageError
+from fmnist_dask.kernels.nearest import CentreSets
+from fmnist_dask.kernels.seeding import find_starts, group_means, principal_plane
+from fmnist_dask.models.grids import grid_of
+from fmnist_dask.models.starts import Lane, drop_hopeless, drop_repeated, relocated
+from fmnist_dask.passes.parameters import Grid, SetsParameter
+from fmnist_dask.passes.protocol import Algorithm, Call, Readable, Scan, Tasks
+from fmnist_dask.passes.reductions.clusters import ClusterSums, FarthestSamples, Race
+from fmnist_dask.passes.reductions.moments import FeatureRange, Moments
+from fmnist_dask.passes.reductions.subset import RandomSubset, subset_rows
+from fmnist_dask.typing import AnyArray, FloatArray
+
+Init = Literal["k-means++", "k-means||", "random"]
+#: Samples of the subset for each cluster, at least.
+SUBSET_PER_CLUSTER = 64
+#: Bytes of a subset on which all starts take less time than a call of their own would.
+SMALL_SUBSET = 2**16
+#: Rounds of k-means||, and candidates drawn in each for each cluster (Bahmani et al. 2012).
+RACE_ROUNDS = 5
+RACE_FACTOR = 2
+
+
+class DistinctSamplesWarning(UserWarning):
+    """There are fewer distinct samples than clusters."""
+
+
+@dataclass(frozen=True)
+class KMeansOptions:
+    """What scikit-learn's KMeans calls the same.
+
+    Attributes
+    ----------
+    n_clusters
+        Clusters.
+    init
+        ``k-means++`` and ``random`` look for starts on a subset, ``k-means||`` draws candidates from all samples in a
+        few passes; an array of shape (k, d) is the one start.
+    n_init
+        Starts.
+    max_iter
+        Passes of Lloyd's iterations over all samples, at most.
+    tol
+        Iterations end when the squared shift of all centres is below this share of the features' mean variance.
+    seed
+        Of the subset and the starts.
+    weighted
+        Whether samples have weights, in the array ``sample_weight``.
+    swaps
+        Move single centres while looking for starts.
+    """
+
+    n_clusters: int = 8
+    init: Init | FloatArray = "k-means++"
+    n_init: int = 10
+    max_iter: int = 300
+    tol: float = 1e-4
+    seed: int = 0
+    weighted: bool = False
+    swaps: bool = True
+
+
+@dataclass
+class KMeansModel:
+    """Centres and how they were found. Units are those of the features.
+
+    Attributes
+    ----------
+    centres : float64 array, shape (k, d)
+    n_iter
+        Passes of Lloyd's iterations that led to the centres.
+    shift, grid
+        How the features were read; see :class:`~fmnist_dask.passes.parameters.Grid`.
+    square_sum
+        Weighted sum of all squared lengths, about the shift.
+    n
+        Samples.
+    history : list of lists
+        Inertia of each start that went through full passes, pass by pass.
+    start_inertia : float64 array, shape (n_init,)
+        Of each start on the subset, in the plane where it was found.
+    subset
+        Samples that starts were looked for among; 0 where none were.
+    distinct
+        False if there are known to be fewer distinct samples than clusters.
+    variance
+        Mean variance of the features.
+    """
+
+    centres: FloatArray
+    n_iter: int
+    shift: FloatArray
+    grid: Grid | None
+    square_sum: float
+    n: int
+    history: list[list[float]] = field(default_factory=list)
+    start_inertia: FloatArray = field(default_factory=lambda: np.zeros(0))
+    subset: int = 0
+    distinct: bool = True
+    variance: float = 0.0
+
+    @property
+    def parameter(self) -> SetsParameter:
+        """The centres as reductions take them."""
+        return SetsParameter.of([self.centres], self.shift)
+
+    def inertia_of(self, sums: dict[str, AnyArray]) -> float:
+        """Sum of squared distances about the centres, from the sums of the clusters that they make."""
+        return inertia_about(CentreSets.of([self.centres], self.shift).centres, sums, self.square_sum)
+
+
+def inertia_about(centres: FloatArray, sums: dict[str, AnyArray], square_sum: float) -> float:
+    """Sum of squared distances of all samples to the centres of their clusters.
+
+    ``Σ‖x‖² − Σ‖S‖²/w + Σ w‖c − S/w‖²`` over clusters of weight w and sum S: exact sums go in, and nothing is summed
+    sample by sample in floating point.
+
+    Parameters
+    ----------
+    centres : float64 array, shape (k, d)
+        About the same shift as the sums.
+    sums
+        ``weight`` (k,) and ``sum`` (k, d).
+    square_sum
+        Weighted sum of all squared lengths.
+    """
+    weight, total = sums["weight"], sums["sum"]
+    held = weight > 0
+    means = total[held] / weight[held, None]
+    moved = centres[held] - means
+    within = square_sum - float(np.einsum("k,kd,kd->", weight[held], means, means))
+    return max(within, 0.0) + float(np.einsum("k,kd,kd->", weight[held], moved, moved))
+
+
+@dataclass
+class _Data:
+    """What the first passes tell of the samples."""
+
+    n: int
+    grid: Grid | None
+    shift: FloatArray
+    subset: dict[str, AnyArray] | None
+    square_sum: float = 0.0
+    variance: float = 0.0
+
+    def take(self, moments: dict[str, Any]) -> None:
+        """Sum of squares and mean variance, from the moments about the shift."""
+        weight = moments["weight"]
+        mean = moments["sum"] / weight
+        self.square_sum = float(moments["square"].sum())
+        self.variance = float(np.mean(np.maximum(moments["square"] / weight - mean * mean, 0)))
+
+
+def kmeans(source: Readable, n: int, options: KMeansOptions, split: str = "all") -> Algorithm[KMeansModel]:
+    """Cluster the samples of a split.
+
+    Starts are looked for on a random subset, along the directions of its largest variation: seeds of k-means++,
+    Lloyd's iterations, swaps of single centres. Starts that found the same clusters, and those clearly worse, are
+    dropped; the others share exact passes over all samples until the best has converged.
+
+    Parameters
+    ----------
+    n
+        Samples of the split.
+
+    Raises
+    ------
+    UsageError
+        Fewer samples than clusters, features that are not finite, weights that are negative or all zero.
+    """
+    _check(n, source, options)
+    data = yield from _look(source, n, options, split)
+    lanes, start_inertia, distinct = yield from _starts(source, data, options, split)
+    running, finished = lanes, list[Lane]()
+    for _ in range(options.max_iter):
+        yield from _iterate(data, running, options, split)
+        finished += [lane for lane in running if lane.settled]
+        running = [lane for lane in running if not lane.settled]
+        running = drop_hopeless(drop_repeated(running), [*running, *finished])
+        if not running:
+            break
+    best = min(finished + running, key=lambda lane: lane.rank)
+    return KMeansModel(
+        centres=best.centres + data.shift,
+        n_iter=len(best.history),
+        shift=data.shift,
+        grid=data.grid,
+        square_sum=data.square_sum,
+        n=n,
+        history=[lane.history for lane in lanes],
+        start_inertia=start_inertia,
+        subset=0 if data.subset is None else len(data.subset["row"]),
+        distinct=distinct,
+        variance=data.variance,
+    )
+
+
+def _check(n: int, source: Readable, options: KMeansOptions) -> None:
+    if options.n_clusters < 1:
+        raise UsageError(f"n_clusters is {options.n_clusters}", "ask for 1 cluster or more")
+    if n < options.n_clusters:
+        raise UsageError(
+            f"n_samples={n} should be >= n_clusters={options.n_clusters}", "ask for fewer clusters, or give more images"
+        )
+    if not isinstance(options.init, str):
+        shape = np.shape(options.init)
+        if shape != (options.n_clusters, source.n_features):
+            raise UsageError(
+                f"init has shape {shape}; {options.n_clusters} clusters of {source.n_features} features need "
+                f"{(options.n_clusters, source.n_features)}"
+            )
+
+
+def _look(source: Readable, n: int, options: KMeansOptions, split: str) -> Algorithm[_Data]:
+    """Subset, range and moments of the samples."""
+    count = subset_rows(source, n, SUBSET_PER_CLUSTER * options.n_clusters)
+    wanted: dict[str, Any] = {}
+    if isinstance(options.init, str):
+        wanted["subset"] = RandomSubset(count, n, options.seed, options.weighted)
+    if source.feature_dtype == "uint8" and not options.weighted:
+        found = yield Scan({**wanted, "moments": Moments()}, split=split)
+        data = _Data(n, None, np.zeros(source.n_features), found.get("subset"))
+        data.take(found["moments"])
+        return data
+    found = yield Scan({**wanted, "range": FeatureRange(options.weighted)}, split=split)
+    grid = grid_of(found["range"], options.weighted)
+    data = _Data(n, grid, grid.shift.values, found.get("subset"))
+    data.take((yield Scan({"moments": Moments(grid)}, split=split))["moments"])
+    return data
+
+
+def _starts(
+    source: Readable, data: _Data, options: KMeansOptions, split: str
+) -> Algorithm[tuple[list[Lane], FloatArray, bool]]:
+    if not isinstance(options.init, str):
+        return [Lane(0, np.array(options.init, dtype=np.float64) - data.shift)], np.zeros(0), True
+    assert data.subset is not None
+    if options.init == "k-means||":
+        candidates, weights = yield from _race(source, data, options, split)
+    else:
+        candidates, weights = [data.subset["features"]], [data.subset.get("weight")]
+    lanes, inertia = [], []
+    for position, (features, mass) in enumerate(zip(candidates, weights, strict=True)):
+        numbers = [position] if options.init == "k-means||" else list(range(options.n_init))
+        for number, labels, start_inertia in (yield from _search(features, mass, numbers, options)):
+            centres = group_means(features, mass, labels, options.n_clusters) - data.shift
+            lanes.append(Lane(number, centres, start=start_inertia))
+            inertia.append(start_inertia)
+    distinct = len(np.unique(candidates[0], axis=0)) >= options.n_clusters if data.n <= len(candidates[0]) else True
+    if not distinct:
+        warnings.warn(
+            f"there are fewer distinct samples than n_clusters={options.n_clusters}: some clusters are empty",
+            DistinctSamplesWarning,
+            stacklevel=2,
+        )
+    if options.init == "k-means||":  # inertia among different candidates cannot be compared
+        return lanes, np.array(inertia), distinct
+    return drop_hopeless(drop_repeated(lanes), lanes), np.array(inertia), distinct
+
+
+def _search(
+    features: AnyArray, mass: AnyArray | None, numbers: Sequence[int], options: KMeansOptions
+) -> Algorithm[list[tuple[int, AnyArray, float]]]:
+    """Starts on a subset: (number, labels, inertia) each."""
+
+    def nothing() -> list[Any]:
+        return [np.zeros((len(features), 2), dtype=np.float32)]
+
+    plane = Tasks("starts plane", (Call(principal_plane),), 12 * features.size, expected=nothing, shared=features)
+    points = (yield plane)[0]
+    size = len(numbers) if features.nbytes <= SMALL_SUBSET else 1
+    groups = [list(numbers[at : at + size]) for at in range(0, len(numbers), size)]
+    calls = tuple(
+        Call(find_starts, (mass, options.n_clusters, options.seed, group, str(options.init), options.swaps), len(group))
+        for group in groups
+    )
+    cost = points.nbytes + 24 * len(points) * (options.n_clusters + 16)
+    answers = yield Tasks("starts", calls, cost, unit="starts", shared=points)
+    found = []
+    for group, starts in zip(groups, answers, strict=True):
+        found += [(number, start["labels"], start["inertia"]) for number, start in zip(group, starts, strict=True)]
+    return found
+
+
+def _race(
+    source: Readable, data: _Data, options: KMeansOptions, split: str
+) -> Algorithm[tuple[list[AnyArray], list[AnyArray | None]]]:
+    """Candidates of k-means|| and the weight of the samples nearest to each, for each start."""
+    assert data.subset is not None
+    generator = np.random.default_rng([options.seed, 0x6B6D])
+    first = generator.integers(0, len(data.subset["row"]), options.n_init)
+    sets = [data.subset["features"][row][None].astype(np.float64) for row in first]
+    for number in range(RACE_ROUNDS):
+        race = Race(
+            SetsParameter.of(sets, data.shift),
+            RACE_FACTOR * options.n_clusters,
+            options.seed,
+            number,
+            options.weighted,
+        )
+        drawn = (yield Scan({"race": race}, split=split))["race"]
+        sets = [
+            np.concatenate([own, found["features"].astype(np.float64)]) if len(found.get("row", ())) else own
+            for own, found in zip(sets, drawn, strict=True)
+        ]
+    parameter = SetsParameter.of(sets, data.shift)
+    sums = (yield Scan({"sums": ClusterSums(parameter, data.grid)}, split=split))["sums"]
+    edges = parameter.starts
+    weights: list[AnyArray | None] = [sums["weight"][low:high] for low, high in itertools.pairwise(edges)]
+    return [np.asarray(own) for own in sets], weights
+
+
+def _iterate(data: _Data, lanes: list[Lane], options: KMeansOptions, split: str) -> Algorithm[None]:
+    """One of Lloyd's iterations of all starts, in one pass; a second one where a cluster is empty."""
+    parameter = SetsParameter.of([lane.centres for lane in lanes], data.shift, about_shift=True)
+    sums = (yield Scan({"sums": ClusterSums(parameter, data.grid)}, split=split))["sums"]
+    parts = [
+        {name: values[low:high] for name, values in sums.items()} for low, high in itertools.pairwise(parameter.starts)
+    ]
+    empty = tuple(int((part["weight"] <= 0).sum()) for part in parts)
+    farthest: list[dict[str, AnyArray]] = [{} for _ in lanes]
+    if any(empty):
+        reduction = FarthestSamples(parameter, empty, options.weighted)
+        farthest = (yield Scan({"farthest": reduction}, split=split))["farthest"]
+    for lane, part, far in zip(lanes, parts, farthest, strict=True):
+        old = lane.centres
+        lane.history.append(inertia_about(old, part, data.square_sum))
+        new = relocated(old, part, far, data.shift)
+        moved = float(((new - old) ** 2).sum())
+        lane.centres = new
+        lane.settled = moved <= options.tol * data.variance

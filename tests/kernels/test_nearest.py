@@ -1,0 +1,80 @@
+"""Nearest centres, to the last bit of float64."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from fmnist_dask.kernels.nearest import CentreSets, column_moments, nearest, pixel_sums, squared_distances
+
+
+def by_hand(features, centres):
+    """Positions by differences in float64, feature after feature."""
+    distances = np.zeros((len(features), len(centres)))
+    for at in range(features.shape[1]):
+        distances += (features[:, at, None].astype(np.float64) - centres[None, :, at]) ** 2
+    return distances.argmin(axis=1), distances
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+@pytest.mark.parametrize("k", [1, 2, 13])
+def test_equal_to_float64_differences(dtype, k):
+    rng = np.random.default_rng(k)
+    features = rng.integers(0, 256, (700, 90)).astype(dtype)
+    sets = [rng.random((k, 90)) * 255, features[rng.choice(700, k)].astype(np.float64)]
+    found = nearest(features, CentreSets.of(sets))
+    assert found.shape == (700, 2)
+    for position, centres in enumerate(sets):
+        labels, distances = by_hand(features, centres)
+        np.testing.assert_array_equal(found[:, position], labels)
+        own = squared_distances(features, CentreSets.of([centres]), labels)
+        np.testing.assert_allclose(own, distances.min(axis=1), rtol=1e-12, atol=1e-9)
+
+
+def test_ties_go_to_the_first_centre():
+    features = np.array([[0, 4], [2, 2], [4, 0]], dtype=np.uint8)
+    centres = np.array([[4.0, 0.0], [0.0, 4.0], [4.0, 0.0]])
+    np.testing.assert_array_equal(nearest(features, CentreSets.of([centres]))[:, 0], [1, 0, 0])
+
+
+def test_differences_that_float32_cannot_see_decide():
+    """Centres 2⁻³⁰ apart: products in float32 are the same, the choice is not."""
+    features = np.full((300, 50), 200, dtype=np.uint8)
+    centres = np.full((3, 50), 199.0)
+    centres[1] += 2.0**-30
+    centres[2] -= 2.0**-30
+    assert (nearest(features, CentreSets.of([centres])) == 1).all()
+
+
+@given(
+    features=hnp.arrays(np.uint8, st.tuples(st.integers(1, 600), st.just(5))),
+    cut=st.integers(0, 600),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=40)
+def test_blocks_do_not_matter(features, cut, seed):
+    sets = CentreSets.of([np.random.default_rng(seed).random((4, 5)) * 255])
+    whole = nearest(features, sets)
+    parts = [nearest(part, sets) for part in np.split(features, [min(cut, len(features))]) if len(part)]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+    sums = pixel_sums(features, whole.astype(np.int64), 4)
+    expected = np.stack([features[whole[:, 0] == k].astype(np.int64).sum(axis=0) for k in range(4)])
+    np.testing.assert_array_equal(sums, expected)
+
+
+def test_a_shift_changes_nothing():
+    rng = np.random.default_rng(5)
+    features = (rng.standard_normal((500, 7)) + 1e4).astype(np.float32)
+    centres = features[:6].astype(np.float64) + 0.25
+    plain = nearest(features, CentreSets.of([centres]))
+    shifted = nearest(features, CentreSets.of([centres], np.full(7, 1e4)))
+    np.testing.assert_array_equal(plain, by_hand(features, centres)[0][:, None])
+    np.testing.assert_array_equal(shifted, plain)
+
+
+def test_moments_of_more_rows_than_32_bits_hold():
+    pixels = np.full((2**16 + 5, 2), 255, dtype=np.uint8)
+    sums, squares = column_moments(pixels)
+    np.testing.assert_array_equal(sums, [255 * (2**16 + 5)] * 2)
+    np.testing.assert_array_equal(squares, [255**2 * (2**16 + 5)] * 2)

@@ -1,0 +1,37 @@
+"""Projection in panels of absolute rows."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from fmnist_dask.kernels.projection import panels, project, scatter_about, sketch
+
+
+def test_panels_follow_absolute_rows():
+    rows = np.array([3, 255, 256, 300, 511, 512, 2000])
+    assert [rows[part].tolist() for part in panels(rows)] == [[3, 255], [256, 300, 511], [512], [2000]]
+    assert list(panels(np.zeros(0, dtype=np.int64))) == []
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_blocks_give_the_same_bits(dtype):
+    rng = np.random.default_rng(0)
+    features = rng.integers(0, 256, (1500, 40)).astype(dtype)
+    rows, mean, directions = np.arange(1500), features.mean(axis=0, dtype=np.float64), rng.random((40, 6))
+    whole = project(features, rows, mean, directions)
+    np.testing.assert_allclose(whole, (features - mean) @ directions, rtol=1e-12, atol=1e-9)
+    cuts = [0, 256, 768, 1500]
+    parts = [project(features[a:b], rows[a:b], mean, directions) for a, b in itertools.pairwise(cuts)]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+    pieces = [sketch(features[a:b], rows[a:b], mean, directions, 2.0**20) for a, b in itertools.pairwise(cuts)]
+    np.testing.assert_array_equal(sum(pieces), sketch(features, rows, mean, directions, 2.0**20))
+
+
+def test_scatter_on_a_grid_is_as_good_as_the_grid():
+    features = np.random.default_rng(1).standard_normal((1000, 12)).astype(np.float32)
+    mean = features.mean(axis=0, dtype=np.float64)
+    total = np.zeros((12, 12), dtype=np.int64)
+    scatter_about(features, np.arange(1000), mean, 2.0**40, total)
+    expected = (features - mean).T @ (features - mean)
+    np.testing.assert_allclose(total / 2.0**40, expected, atol=4 * 2.0**-40 + 1e-12 * np.abs(expected).max())
