@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib import resources
-from typing import ClassVar, Literal
 
 import jinja2
 from bokeh.document import Document
@@ -15,32 +13,38 @@ from bokeh.models.ui import UIElement
 from bokeh.resources import Resources
 from markupsafe import Markup
 
-Tone = Literal["neutral", "good", "warn"]
+from fmnist_dask.report.blocks import (
+    Block,
+    Facts,
+    Figure,
+    Gallery,
+    Grid,
+    Mosaic,
+    Picture,
+    Profile,
+    Profiles,
+    Swatch,
+    Switch,
+    Table,
+    Text,
+    Tile,
+    Tone,
+    figures_of,
+    switches_of,
+)
+
+__all__ = [
+    "Banner", "Block", "Card", "Contribution", "Facts", "Figure", "Gallery", "Grid", "Mosaic", "Page", "Picture",
+    "Profile", "Profiles", "Section", "Swatch", "Switch", "Table", "Text", "Tile", "assemble", "render",
+]  # fmt: skip
 
 #: Places of sections on the page: steps that build later sections take numbers between or above these.
 ORDER_CLASSES, ORDER_SIZES, ORDER_SAMPLE = 100, 110, 120
 ORDER_PIXELS, ORDER_SPLITS, ORDER_VALUES, ORDER_TABLE = 200, 210, 220, 230
 ORDER_PROPERTIES, ORDER_LISTED, ORDER_DUPLICATES = 300, 310, 320
+ORDER_DIRECTIONS, ORDER_MAP = 400, 410
+ORDER_CLUSTERS, ORDER_COMPOSITION, ORDER_CONVERGENCE = 430, 440, 450
 ORDER_DEFAULT, ORDER_PROVENANCE = 500, 900
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A small picture.
-
-    Attributes
-    ----------
-    uri
-        ``data:`` address.
-    alt
-        What it shows, in words.
-    caption
-        Lines below it.
-    """
-
-    uri: str
-    alt: str
-    caption: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,92 +70,6 @@ class Card:
     pictures: tuple[Picture, ...] = ()
     link: str = ""
     order: int = ORDER_DEFAULT
-
-
-@dataclass(frozen=True)
-class Text:
-    """A paragraph."""
-
-    kind: ClassVar[str] = "text"
-    text: str
-    tone: Tone = "neutral"
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A Bokeh model with a title above and a note below it."""
-
-    kind: ClassVar[str] = "figure"
-    model: UIElement
-    title: str = ""
-    caption: str = ""
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Figures side by side, as many in a row as there is room for.
-
-    Attributes
-    ----------
-    min_width
-        Least width of a figure, in CSS pixels; narrower pages get fewer columns.
-    """
-
-    kind: ClassVar[str] = "grid"
-    figures: tuple[Figure, ...]
-    min_width: int = 320
-    heading: str = ""
-
-
-@dataclass(frozen=True)
-class Tile:
-    """Pictures that belong together: one, or the members of a pair."""
-
-    pictures: tuple[Picture, ...]
-    badge: str = ""
-    tone: Tone = "neutral"
-
-
-@dataclass(frozen=True)
-class Gallery:
-    """Tiles side by side; those after the first ``visible`` unfold on a click."""
-
-    kind: ClassVar[str] = "gallery"
-    tiles: tuple[Tile, ...]
-    heading: str = ""
-    note: str = ""
-    visible: int = 24
-
-
-@dataclass(frozen=True)
-class Mosaic:
-    """A row of pictures for each name."""
-
-    kind: ClassVar[str] = "mosaic"
-    rows: tuple[tuple[str, tuple[Picture, ...]], ...]
-
-
-@dataclass(frozen=True)
-class Table:
-    """Text cells; columns but the first ``text_columns`` hold numbers and stand to the right."""
-
-    kind: ClassVar[str] = "table"
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    text_columns: int = 1
-    caption: str = ""
-
-
-@dataclass(frozen=True)
-class Facts:
-    """Names and values."""
-
-    kind: ClassVar[str] = "facts"
-    pairs: tuple[tuple[str, str], ...]
-    heading: str = ""
-
-
-Block = Text | Figure | Grid | Gallery | Mosaic | Table | Facts
 
 
 @dataclass(frozen=True)
@@ -226,9 +144,11 @@ class Page:
 
 def assemble(page: Page, contributions: dict[str, Contribution]) -> Page:
     """Put the parts of named steps into a page, in order; anchors that two steps share get the step's name."""
-    cards, sections, hero = list(page.cards), list(page.sections), page.hero
-    taken = {section.anchor for section in sections}
-    for name, part in contributions.items():
+    cards, hero = list(page.cards), page.hero
+    # Section and its place.
+    sections = [(section, (section.order, 0, section.order)) for section in page.sections]
+    taken = {section.anchor for section in page.sections}
+    for position, (name, part) in enumerate(contributions.items()):
         renamed = {s.anchor: f"{s.anchor}-{_slug(name)}" for s in part.sections if s.anchor in taken}
         for section in part.sections:
             if section.anchor in renamed:
@@ -236,39 +156,37 @@ def assemble(page: Page, contributions: dict[str, Contribution]) -> Page:
                 section = replace(
                     section, anchor=renamed[section.anchor], title=title, short=f"{section.short_title} ({name})"
                 )
-            sections.append(section)
+            # A second step of a kind does not mix its sections with those of the first: they follow, all together.
+            last = max(other.order for other in part.sections)
+            place = (last, 1 + position, section.order) if renamed else (section.order, 0, section.order)
+            sections.append((section, place))
         cards += [replace(card, link=renamed.get(card.link, card.link)) for card in part.cards]
-        taken |= {section.anchor for section in sections}
+        taken |= {section.anchor for section, _ in sections}
         hero = hero or part.hero
     cards = [card if card.link in taken else replace(card, link="") for card in cards]
     return replace(
         page,
         hero=hero,
         cards=tuple(sorted(cards, key=lambda card: card.order)),
-        sections=tuple(sorted(sections, key=lambda section: section.order)),
+        sections=tuple(section for section, _ in sorted(sections, key=lambda found: found[1])),
     )
 
 
 def render(page: Page) -> str:
     """The page as HTML."""
-    figures = list(_figures(page))
+    figures = [figure for section in page.sections for figure in figures_of(section.blocks)]
+    switches = [switch for section in page.sections for switch in switches_of(section.blocks)]
     script, divs = _embed([figure.model for figure in figures])
     plots = {id(figure): div for figure, div in zip(figures, divs, strict=True)}
+    groups = {id(switch): f"switch-{position}" for position, switch in enumerate(switches)}
     return _template().render(
         page=page,
         resources=_bokeh_script() if figures else Markup(""),
         script=script,
         plot=lambda figure: plots[id(figure)],
+        group=lambda switch: groups[id(switch)],
+        most_choices=max((len(switch.choices) for switch in switches), default=0),
     )
-
-
-def _figures(page: Page) -> Iterator[Figure]:
-    for section in page.sections:
-        for block in section.blocks:
-            if isinstance(block, Figure):
-                yield block
-            elif isinstance(block, Grid):
-                yield from block.figures
 
 
 def _embed(models: list[UIElement]) -> tuple[Markup, list[Markup]]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Sequence
 
 import numpy as np
 
 from fmnist_dask.collection.thumbnails import data_uri, shrink
-from fmnist_dask.report.page import Picture
-from fmnist_dask.typing import UInt8Array
+from fmnist_dask.report.blocks import Picture
+from fmnist_dask.report.figures.heatmaps import reduce_mean
+from fmnist_dask.report.figures.style import DIVERGING
+from fmnist_dask.typing import FloatArray, UInt8Array
 
 
 def picture(image: UInt8Array, alt: str, caption: Sequence[str] = ()) -> Picture:
@@ -30,3 +34,62 @@ def displayable(image: UInt8Array) -> UInt8Array:
     if image.ndim == 3 and image.shape[-1] not in (3, 4):
         return np.ascontiguousarray(image[..., 0])
     return np.ascontiguousarray(image)
+
+
+def brightness_picture(values: FloatArray, alt: str, caption: Sequence[str] = ()) -> Picture:
+    """Brightness from 0 to 1, of shape (y, x[, channel]), as a picture; what is no number is black."""
+    scaled = np.rint(255 * np.clip(np.nan_to_num(values), 0.0, 1.0)).astype(np.uint8)
+    return picture(scaled, alt, caption)
+
+
+def signed_picture(values: FloatArray, limit: float, alt: str, caption: Sequence[str] = ()) -> Picture:
+    """Values about zero as a picture, on a scale to ``limit`` on both sides.
+
+    Three channels are drawn in their colours about grey; others as :data:`~.style.DIVERGING`, by their mean.
+    """
+    small = reduce_mean(np.nan_to_num(values)) / (limit or 1.0)
+    if small.ndim == 3 and small.shape[-1] == 3:
+        colours = np.rint(255 * np.clip(0.5 + small / 2, 0.0, 1.0)).astype(np.uint8)
+    else:
+        gray = small if small.ndim == 2 else small.mean(axis=-1)
+        palette = np.array([[int(colour[at : at + 2], 16) for at in (1, 3, 5)] for colour in DIVERGING], np.uint8)
+        steps = len(palette) - 1
+        colours = palette[np.rint(np.clip((gray + 1) / 2, 0.0, 1.0) * steps).astype(np.intp)]
+    return Picture(data_uri(np.ascontiguousarray(colours)), alt, tuple(caption))
+
+
+def hover_pictures(images: UInt8Array, side: int = 32, budget: int = 1_200_000) -> tuple[list[int], list[str]]:
+    """Addresses of images that figures show on hover: as many as fit into some bytes, spread evenly.
+
+    Parameters
+    ----------
+    images : uint8 array, shape (m, y, x[, channel])
+    side
+        Longer sides are reduced to about this many pixels.
+    budget
+        Bytes of all addresses together.
+
+    Returns
+    -------
+    positions, addresses
+    """
+    if not len(images):
+        return [], []
+    chosen = list(range(len(images)))
+    addresses = [_packed(displayable(image)) for image in shrink(images, side)]
+    needed = sum(map(len, addresses))
+    if needed > budget:
+        few = max(1, len(images) * budget // needed)
+        chosen = np.unique(np.linspace(0, len(images) - 1, few).astype(np.intp)).tolist()
+    return chosen, [addresses[at] for at in chosen]
+
+
+def _packed(image: UInt8Array) -> str:
+    """Grey images as PNG; photographs take a fifth of that as WebP."""
+    if image.ndim == 2:
+        return data_uri(image)
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="WEBP", quality=80)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -106,8 +106,15 @@ def shape(image_shape: Sequence[int]) -> str:
     return f"{width} × {height} pixels, {kind}"
 
 
-def basis(n_used: int, n_total: int, split: str = "all", exact: bool = True, note: str = "") -> str:
+def basis(
+    n_used: int, n_total: int, split: str = "all", exact: bool = True, note: str = "", inexact: str = "sampled"
+) -> str:
     """What a figure rests on.
+
+    Parameters
+    ----------
+    inexact
+        What it is if it is not exact.
 
     Examples
     --------
@@ -118,6 +125,6 @@ def basis(n_used: int, n_total: int, split: str = "all", exact: bool = True, not
     >>> basis(10, 10, note="to 1/4,096 of the range")
     'exact to 1/4,096 of the range, 10 of 10 images'
     """
-    word = "exact" if exact else "sampled"
+    word = "exact" if exact else inexact
     where = "" if split == "all" else f" (split {split})"
     return f"{word}{' ' + note if note else ''}, {n_used:,} of {count(n_total, 'image')}{where}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ from fmnist_dask.workflow.provenance import as_mapping, moment, provenance
 from fmnist_dask.workflow.rundir import PUBLISHED, RunDirectory
 
 if TYPE_CHECKING:
+    import xarray
+
     from fmnist_dask.report.page import Banner, Card, Contribution
 
 logger = logging.getLogger(__name__)
@@ -73,8 +76,6 @@ def _contributions(run: RunDirectory) -> tuple[dict[str, Contribution], list[Ban
 
 
 def _contribution(run: RunDirectory, name: str, entry: Mapping[str, Any]) -> Contribution | None:
-    import xarray
-
     from fmnist_dask.workflow.registry import ReportContext, find_step
 
     uses = str(entry.get("uses") or name)
@@ -91,10 +92,27 @@ def _contribution(run: RunDirectory, name: str, entry: Mapping[str, Any]) -> Con
         n_used=n if entry.get("n_used") is None else int(entry["n_used"]),
         n_total=n if entry.get("n_total") is None else int(entry["n_total"]),
         class_names=tuple(source.get("class_names") or ()),
+        others={other: functools.partial(_open, run, other) for other in _published(run) if other != name},
     )
-    # Without Dask: variables are small and read one by one. Columns of every image stay on disk.
-    with xarray.open_zarr(run.results / name, consolidated=False, chunks=None) as dataset:
-        return step.contribution(dataset, context)
+    return step.contribution(_open(run, name), context)
+
+
+def _published(run: RunDirectory) -> list[str]:
+    """Steps whose results are there."""
+    steps = as_mapping(run.manifest.get("steps"))
+    done = [name for name, entry in steps.items() if as_mapping(entry).get("status") in PUBLISHED]
+    return [name for name in done if (run.results / name).is_dir()]
+
+
+def _open(run: RunDirectory, name: str) -> xarray.Dataset:
+    """A step's dataset without Dask: variables are small and read one by one; columns of all images stay on disk.
+
+    Zarr holds no file open, so nothing is to be closed.
+    """
+    import xarray
+
+    dataset: xarray.Dataset = xarray.open_zarr(run.results / name, consolidated=False, chunks=None)
+    return dataset
 
 
 def _source_line(source: Mapping[str, Any]) -> str:

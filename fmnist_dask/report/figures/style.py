@@ -65,8 +65,8 @@ def chart(height: int, x_label: str, y_label: str, **options: Any) -> figure:
     return plot
 
 
-def add_hover(plot: Any, tooltips: list[tuple[str, str]], renderers: Any = "auto", **options: Any) -> HoverTool:
-    """Show values where the pointer is. Bokeh escapes the values."""
+def add_hover(plot: Any, tooltips: list[tuple[str, str]] | str, renderers: Any = "auto", **options: Any) -> HoverTool:
+    """Show values where the pointer is, as a table or in a template of HTML. Bokeh escapes the values."""
     hover = HoverTool(tooltips=tooltips, renderers=renderers, **options)
     plot.add_tools(hover)
     return hover

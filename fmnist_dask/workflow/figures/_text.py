@@ -13,9 +13,9 @@ from fmnist_dask.workflow.steps._names import UNLABELLED
 __all__ = ["UNLABELLED", "context_basis", "is_labelled", "names", "shown_names", "texts", "values"]
 
 
-def context_basis(context: ReportContext, note: str = "", exact: bool = True) -> str:
+def context_basis(context: ReportContext, note: str = "", exact: bool = True, inexact: str = "sampled") -> str:
     """What a step's figures rest on."""
-    return basis(context.n_used, context.n_total, context.split, exact, note)
+    return basis(context.n_used, context.n_total, context.split, exact, note, inexact)
 
 
 def texts(dataset: xarray.Dataset, name: str) -> list[str]:

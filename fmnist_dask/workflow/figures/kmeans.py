@@ -1,0 +1,257 @@
+"""Clusters in the report: what is in each, how they match the classes, how the algorithm converged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray
+
+from fmnist_dask.report.figures.convergence import objective_lines, ranked_dots
+from fmnist_dask.report.page import (
+    ORDER_CLUSTERS,
+    ORDER_CONVERGENCE,
+    Block,
+    Card,
+    Contribution,
+    Figure,
+    Grid,
+    Picture,
+    Profile,
+    Profiles,
+    Section,
+    Text,
+)
+from fmnist_dask.report.pictures import brightness_picture, picture
+from fmnist_dask.report.words import count, share
+from fmnist_dask.typing import AnyArray, FloatArray, IntArray
+from fmnist_dask.workflow.figures._composition import composition_section, purity_sentence
+from fmnist_dask.workflow.figures._text import UNLABELLED, context_basis, is_labelled, names, values
+from fmnist_dask.workflow.registry import ReportContext
+
+#: Clusters shown: before the fold, and at all; the largest.
+FEW_CLUSTERS, MOST_CLUSTERS = 12, 60
+#: Pictures of members on the whole page: with more clusters, fewer of each.
+MOST_MEMBERS = 480
+MOST_STARTS = 12
+CARD_PICTURES = 4
+
+
+@dataclass(frozen=True)
+class ClusterTable:
+    """What the sections share.
+
+    Attributes
+    ----------
+    order
+        Clusters, the largest first; empty ones last.
+    composition : int64 array, shape (clusters, classes)
+        ``None`` where nothing is labelled.
+    on
+        What the clusters are of, in words.
+    """
+
+    size: IntArray
+    order: list[int]
+    classes: list[str]
+    composition: IntArray | None
+    on: str
+
+    @classmethod
+    def of(cls, dataset: xarray.Dataset) -> ClusterTable:
+        """Read the small variables."""
+        size = values(dataset, "size").astype(np.int64)
+        classes = names(dataset, "class")
+        labelled = "composition" in dataset and is_labelled(classes)
+        on = str(dataset.attrs.get("on") or "pixels")
+        return cls(
+            size=size,
+            order=np.argsort(-size, kind="stable").tolist(),
+            classes=classes,
+            composition=values(dataset, "composition").astype(np.int64) if labelled else None,
+            on="pixels" if on == "pixels" else f"the codes of {on}",
+        )
+
+    @property
+    def held(self) -> list[int]:
+        """Clusters that have images, the largest first."""
+        return [at for at in self.order if self.size[at]]
+
+
+def figures(dataset: xarray.Dataset, context: ReportContext) -> Contribution:
+    """What the clusters are."""
+    table = ClusterTable.of(dataset)
+    sections = [_clusters_section(dataset, table, context)]
+    if table.composition is not None:
+        sections.append(composition_section(table.classes, table.composition, table.size, table.on, context))
+    sections.append(_convergence_section(dataset, table, context))
+    return Contribution(cards=(_card(dataset, table),), sections=tuple(sections))
+
+
+def _card(dataset: xarray.Dataset, table: ClusterTable) -> Card:
+    if table.composition is not None:
+        note = purity_sentence(table.classes, table.composition, table.size)
+    else:
+        note = _sizes_sentence(table)
+    return Card(
+        value=count(len(table.size)),
+        label=f"cluster{'' if len(table.size) == 1 else 's'} of {table.on}",
+        note=note,
+        pictures=tuple(_mean(dataset, table, at) for at in table.held[:CARD_PICTURES]),
+        link="clusters",
+        order=80,
+    )
+
+
+def _sizes_sentence(table: ClusterTable) -> str:
+    held = table.size[table.held]
+    if not len(held):
+        return "No cluster has images."
+    if len(table.size) == 1:
+        return f"The only cluster has all images, {int(held[0]):,}."
+    empty = len(table.size) - len(held)
+    text = (
+        f"The largest has {count(int(held[0]), 'image')} ({share(int(held[0]), int(held.sum()))}), the smallest "
+        f"{int(held[-1]):,}."
+        if len(held) > 1
+        else f"One cluster has all images, {int(held[0]):,}."
+    )
+    return text + (f" {count(empty, 'cluster')} {'is' if empty == 1 else 'are'} empty." if empty else "")
+
+
+def _mean(dataset: xarray.Dataset, table: ClusterTable, at: int) -> Picture:
+    alt = f"mean image of cluster {at}, {count(int(table.size[at]), 'image')}"
+    return brightness_picture(dataset["mean_image"][at].values.astype(np.float64), alt)
+
+
+def _clusters_section(dataset: xarray.Dataset, table: ClusterTable, context: ReportContext) -> Section:
+    shown = table.held[:MOST_CLUSTERS]
+    each = max(2, MOST_MEMBERS // max(1, 2 * len(shown)))
+    profiles = tuple(_profile(dataset, table, context, at, each) for at in shown)
+    blocks: list[Block] = [Profiles(profiles, visible=FEW_CLUSTERS)]
+    lead = _sizes_sentence(table)
+    if len(shown) < len(table.held):
+        lead += f" The {len(shown)} largest of {len(table.held):,} are shown."
+    lead += " The image in front is the mean of its cluster."
+    if "nearest_image" in dataset:
+        lead += " Nearest to the centre are typical members; those farthest from it fit least."
+        if any(shown.tone == "warn" for p in profiles for _, strip in p.strips for shown in strip):
+            lead += " Framed: of another class than more than half of the cluster."
+    return Section(
+        title=f"Clusters of {table.on}",
+        short="Clusters",
+        anchor="clusters",
+        lead=lead,
+        basis=context_basis(context),
+        blocks=tuple(blocks),
+        order=ORDER_CLUSTERS,
+    )
+
+
+def _profile(dataset: xarray.Dataset, table: ClusterTable, context: ReportContext, at: int, each: int) -> Profile:
+    size = int(table.size[at])
+    lines = [f"{count(size, 'image')}, {share(size, int(table.size.sum()))} of all"]
+    major = None
+    if table.composition is not None:
+        counts = table.composition[at]
+        frequent = [which for which in np.argsort(-counts, kind="stable")[:3].tolist() if counts[which]]
+        lines.append(", ".join(f"{share(int(counts[which]), size)} {table.classes[which]}" for which in frequent))
+        major = table.classes[frequent[0]] if frequent and 2 * counts[frequent[0]] > size else None
+    inertia = float(dataset["inertia_of_cluster"].values[at]) if "inertia_of_cluster" in dataset else np.nan
+    if np.isfinite(inertia):
+        lines.append(f"mean squared distance to the centre {inertia / size:.4g}")
+    strips = []
+    for kind, label in (("nearest", "nearest to the centre"), ("farthest", "farthest from it")):
+        pictures = _members(dataset, context, kind, at, each, major)
+        if pictures:
+            strips.append((label, pictures))
+    return Profile(f"Cluster {at}", _mean(dataset, table, at), tuple(lines), tuple(strips))
+
+
+def _members(
+    dataset: xarray.Dataset, context: ReportContext, kind: str, at: int, each: int, major: str | None
+) -> tuple[Picture, ...]:
+    """Nearest or farthest images of a cluster, which say row, class and distance."""
+    if f"{kind}_image" not in dataset:
+        return ()
+    rows: AnyArray = dataset[f"{kind}_row"][at, :each].values
+    labels, distances = (dataset[f"{kind}_{name}"][at, :each].values for name in ("label", "distance"))
+    images: AnyArray = dataset[f"{kind}_image"][at, :each].values
+    found = []
+    for row, label, distance, image in zip(rows.tolist(), labels.tolist(), distances.tolist(), images, strict=True):
+        if row < 0:
+            continue
+        name = context.class_names[label] if 0 <= label < len(context.class_names) else UNLABELLED
+        told = f"{name}, row {row:,}" if context.class_names else f"row {row:,}"
+        shown = picture(image, told + (f", distance {distance:.3g}" if np.isfinite(distance) else ""))
+        other = major is not None and name not in (major, UNLABELLED)
+        found.append(Picture(shown.uri, shown.alt, tone="warn" if other else "neutral"))
+    return tuple(found)
+
+
+def _convergence_section(dataset: xarray.Dataset, table: ClusterTable, context: ReportContext) -> Section:
+    histories = _histories(dataset)
+    best = int(np.argmin([passes[-1] for passes in histories])) if histories else 0
+    blocks: list[Block] = []
+    charts = []
+    if any(len(passes) > 1 for passes in histories):
+        shown = sorted({best, *np.argsort([h[-1] for h in histories], kind="stable")[:MOST_STARTS].tolist()})
+        caption = "Blue: the start that was taken." if len(histories) > 1 else ""
+        of_all = f" The {len(shown)} best of {len(histories):,} are drawn." if len(shown) < len(histories) else ""
+        lines = objective_lines([histories[at] for at in shown], shown.index(best), "pass over all images", "inertia")
+        charts.append(Figure(lines, title="Inertia after each pass", caption=caption + of_all))
+    starts = values(dataset, "start_inertia").astype(np.float64) if "start_inertia" in dataset else np.zeros(0)
+    starts = starts[np.isfinite(starts)]
+    if len(starts) > 1 and starts.any():
+        subset = int(dataset.attrs.get("subset_rows") or 0)
+        where = f"a random subset of {count(subset, 'image')}" if subset else "a random subset"
+        charts.append(
+            Figure(
+                ranked_dots(starts, "start, best first", "inertia on the subset", "start"),
+                title=f"{count(len(starts), 'start')} on {where}",
+                caption="The best went on to passes over all images. Numbers are of the subset, not of all images.",
+            )
+        )
+    if charts:
+        blocks.append(Grid(tuple(charts), min_width=400))
+    else:
+        blocks.append(Text("There is no more to draw: no start took more than one pass."))
+    return Section(
+        title=f"How it converged: clusters of {table.on}",
+        short="Convergence",
+        anchor="convergence",
+        lead=_convergence_sentence(dataset, context, histories, best, len(starts)),
+        basis=context_basis(context),
+        blocks=tuple(blocks),
+        order=ORDER_CONVERGENCE,
+    )
+
+
+def _histories(dataset: xarray.Dataset) -> list[FloatArray]:
+    """Inertia of each start that went through full passes, without padding."""
+    if "history" not in dataset or dataset["history"].ndim != 2:
+        return []
+    every = values(dataset, "history").astype(np.float64)
+    return [row[np.isfinite(row)] for row in every if np.isfinite(row).any()]
+
+
+def _convergence_sentence(
+    dataset: xarray.Dataset, context: ReportContext, histories: list[FloatArray], best: int, starts: int
+) -> str:
+    iterations = context.metrics.get("n_iter", dataset.attrs.get("n_iter"))
+    inertia = context.metrics.get("inertia")
+    parts = []
+    if iterations is not None:
+        parts.append(f"Lloyd's iterations ended after {count(int(iterations), 'pass', 'passes')} over all images.")
+    if inertia is not None:
+        parts.append(f"The inertia, the sum of squared distances to the centres, is {float(inertia):,.2f}.")
+    ends = [float(passes[-1]) for passes in histories]
+    if len(ends) > 1 and ends[best] > 0:
+        worst = max(ends) / ends[best] - 1
+        told = f"{100 * worst:.2f} % above the best" if worst >= 5e-5 else "within 0.01 % of the best"
+        who = f"Of {starts:,} starts, {len(ends):,} went" if starts > len(ends) else f"All {len(ends):,} starts went"
+        parts.append(f"{who} through passes over all images; the worst of them ended {told}.")
+    engine = str(dataset.attrs.get("engine") or "")
+    if engine and engine != "fmnist-dask":
+        parts.append(f"Engine: {engine}.")
+    return " ".join(parts) or "How many passes it took is not recorded."
