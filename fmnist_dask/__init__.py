@@ -1,7 +1,8 @@
 """See what is in a collection of images that is bigger than memory.
 
-``run`` carries out a workflow, ``open_run`` and ``open_collection`` open what it leaves behind. Names are imported when
-first used: workers import this package for its kernels and need nothing else of it.
+``run`` carries out a workflow, ``open_run`` and ``open_collection`` open what it leaves behind; ``KMeans``, ``PCA`` and
+``IncrementalPCA`` are estimators as scikit-learn has them. Names are imported when first used: workers import this
+package for its kernels and need nothing else of it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fmnist_dask.api import Run, ingest, open_collection, open_run, run
     from fmnist_dask.collection.store import Collection
+    from fmnist_dask.models.estimators.incremental_pca import IncrementalPCA
+    from fmnist_dask.models.estimators.kmeans import KMeans
+    from fmnist_dask.models.estimators.pca import PCA
 
 __version__ = "0.1.0"
 
@@ -22,9 +26,23 @@ _LAZY = {
     "open_collection": "fmnist_dask.api",
     "Run": "fmnist_dask.api",
     "Collection": "fmnist_dask.collection.store",
+    "IncrementalPCA": "fmnist_dask.models.estimators.incremental_pca",
+    "KMeans": "fmnist_dask.models.estimators.kmeans",
+    "PCA": "fmnist_dask.models.estimators.pca",
 }
 
-__all__ = ["Collection", "Run", "__version__", "ingest", "open_collection", "open_run", "run"]
+__all__ = [
+    "PCA",
+    "Collection",
+    "IncrementalPCA",
+    "KMeans",
+    "Run",
+    "__version__",
+    "ingest",
+    "open_collection",
+    "open_run",
+    "run",
+]
 
 
 def __getattr__(name: str) -> Any:

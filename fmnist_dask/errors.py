@@ -40,8 +40,8 @@ class FmnistDaskError(Exception):
         return self.message if self.remedy is None else f"{self.message}\n  remedy: {self.remedy}"
 
 
-class UsageError(FmnistDaskError):
-    """The command line, a parameter or an argument is wrong."""
+class UsageError(FmnistDaskError, ValueError):
+    """The command line, a parameter or an argument is wrong: a ``ValueError`` to callers of the estimators."""
 
     exit_code = 2
 

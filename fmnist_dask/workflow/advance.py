@@ -9,17 +9,30 @@ from typing import Any
 
 from fmnist_dask.errors import MemoryLimitError
 from fmnist_dask.passes.protocol import Algorithm, Engine, PassProgress, Readable, Request, Scan, Tasks
+from fmnist_dask.workflow.journal import StepJournal
 
 
 @dataclass
 class Running:
-    """One algorithm that has begun."""
+    """One algorithm, and the source that its scans read.
+
+    Attributes
+    ----------
+    journal
+        Remembers answers of an earlier run, and takes down new ones.
+    """
 
     name: str
     algorithm: Algorithm[Any]
+    source: Readable
+    journal: StepJournal | None = None
     answer: Any = None
     request: Request | None = None
     passes: int = 0
+    outcome: Any = None
+    error: Exception | None = None
+    #: Lets go of what a pass has kept, once its answers are safe.
+    discard: Callable[[], None] | None = None
 
 
 @dataclass
@@ -31,13 +44,11 @@ class Callbacks:
     progress: Callable[[list[str], PassProgress], None] = field(default=lambda names, progress: None)
 
 
-def advance(
-    engine: Engine, source: Readable, more: Callable[[], Iterable[tuple[str, Algorithm[Any]]]], callbacks: Callbacks
-) -> None:
+def advance(engine: Engine, more: Callable[[], Iterable[Running]], callbacks: Callbacks) -> None:
     """Run algorithms to their ends.
 
-    Small tasks go first, until every algorithm either has ended or waits for the images; then all of these share one
-    pass. An algorithm that raises does not stop the others; a pass that fails stops those that shared it.
+    Small tasks go first, until every algorithm either has ended or waits for a scan; then all that read the same source
+    share one pass. An algorithm that raises does not stop the others; a pass that fails stops those that shared it.
 
     Parameters
     ----------
@@ -47,54 +58,75 @@ def advance(
     running: dict[str, Running] = {}
 
     def begin() -> list[Running]:
-        fresh = [Running(name, algorithm) for name, algorithm in more()]
+        fresh = list(more())
         running.update({item.name: item for item in fresh})
         return fresh
 
     resumable = begin()
     while running:
         while resumable:
-            item = resumable.pop(0)
-            if _resume(item, callbacks):
+            # Publishing takes its time: what all of them have received is saved first.
+            ended = [item for item in resumable if not _resume(item)]
+            for item in ended:
+                _end(item, callbacks)
                 del running[item.name]
-                resumable += begin()
-        tasks = [item for item in running.values() if isinstance(item.request, Tasks)]
-        if tasks:
-            item = tasks[0]
-            done, broken = _run([item], partial(_call, engine, item, callbacks), callbacks)
+            for item in resumable:
+                _discard(item)
+            resumable = begin() if ended else []
+        tasks = next((item for item in running.values() if isinstance(item.request, Tasks)), None)
+        if tasks is not None:
+            resumable, broken = _run([tasks], partial(_call, engine, tasks, callbacks), callbacks)
         else:
-            shared = [item for item in running.values() if isinstance(item.request, Scan)]
-            if not shared:
-                return
-            done, broken = _share_pass(engine, source, shared, callbacks)
-            for item in done:
-                item.passes += 1
+            resumable, broken = [], []
+            for group in _by_source(running.values()):
+                done, failed = _share_pass(engine, group, callbacks)
+                resumable, broken = resumable + done, broken + failed
         for item in broken:
             del running[item.name]
-        resumable += done
         if broken:
             resumable += begin()
 
 
+def _by_source(items: Iterable[Running]) -> list[list[Running]]:
+    """Those that wait for a scan, by what they read."""
+    groups: list[list[Running]] = []
+    for item in items:
+        if isinstance(item.request, Scan):
+            group = next((group for group in groups if group[0].source == item.source), None)
+            if group is None:
+                groups.append([item])
+            else:
+                group.append(item)
+    return groups
+
+
 def _call(engine: Engine, item: Running, callbacks: Callbacks) -> list[Any]:
     assert isinstance(item.request, Tasks)
-    return [engine.tasks(item.request, _teller([item], callbacks))]
+    values = engine.tasks(item.request, _teller([item], callbacks))
+    if item.journal is not None:
+        item.journal.hold(item.request, values)
+    return [values]
 
 
-def _scan(engine: Engine, source: Readable, items: list[Running], callbacks: Callbacks) -> list[Any]:
+def _scan(engine: Engine, items: list[Running], callbacks: Callbacks) -> list[Any]:
     scans = {item.name: item.request for item in items if isinstance(item.request, Scan)}
-    return list(engine.scan(source, scans, _teller(items, callbacks)).values())
+    found = engine.run_pass(items[0].source, scans, _teller(items, callbacks))
+    for item in items:
+        if item.journal is not None:
+            item.journal.hold(scans[item.name], found.raw(item.name))
+        item.passes += 1
+    items[0].discard = found.discard
+    answers = found.answers()
+    return [answers[item.name] for item in items]
 
 
-def _share_pass(
-    engine: Engine, source: Readable, items: list[Running], callbacks: Callbacks
-) -> tuple[list[Running], list[Running]]:
+def _share_pass(engine: Engine, items: list[Running], callbacks: Callbacks) -> tuple[list[Running], list[Running]]:
     """One pass for all; where their states together are too much for the workers, a pass for each."""
     try:
-        return _run(items, partial(_scan, engine, source, items, callbacks), callbacks)
+        return _run(items, partial(_scan, engine, items, callbacks), callbacks)
     except MemoryLimitError:
         pass
-    outcomes = [_share_pass(engine, source, [item], callbacks) for item in items]
+    outcomes = [_share_pass(engine, [item], callbacks) for item in items]
     return [item for done, _ in outcomes for item in done], [item for _, broken in outcomes for item in broken]
 
 
@@ -103,22 +135,44 @@ def _teller(items: list[Running], callbacks: Callbacks) -> Callable[[PassProgres
     return lambda progress: callbacks.progress(names, progress)
 
 
-def _resume(item: Running, callbacks: Callbacks) -> bool:
-    """Let an algorithm go on with its answer; true if it has ended."""
+def _resume(item: Running) -> bool:
+    """Let an algorithm go on with its answer, and with those that its journal remembers; false once it has ended."""
     try:
-        answer, item.answer = item.answer, None
-        item.request = item.algorithm.send(answer)
-        return False
+        while True:
+            answer, item.answer = item.answer, None
+            request = item.request = item.algorithm.send(answer)
+            if not isinstance(request, Scan | Tasks):
+                raise TypeError(f"{item.name} asked for {request!r}, which is neither Scan nor Tasks")
+            if item.journal is None:
+                return True
+            item.journal.commit()
+            known = item.journal.recall(request, item.source)
+            if known is None:
+                return True
+            item.answer = known[0]
+            item.passes += isinstance(request, Scan)
     except StopIteration as end:
-        outcome = end.value
+        item.outcome = end.value
     except Exception as error:
-        callbacks.failed([item], error)
-        return True
-    try:
-        callbacks.finished(item, outcome)
-    except Exception as error:
-        callbacks.failed([item], error)
-    return True
+        item.error = error
+    return False
+
+
+def _discard(item: Running) -> None:
+    discard, item.discard = item.discard, None
+    if discard is not None:
+        discard()
+
+
+def _end(item: Running, callbacks: Callbacks) -> None:
+    """Hand on what an algorithm has come to."""
+    if item.error is None:
+        try:
+            callbacks.finished(item, item.outcome)
+            return
+        except Exception as error:
+            item.error = error
+    callbacks.failed([item], item.error)
 
 
 def _run(

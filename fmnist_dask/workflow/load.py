@@ -13,7 +13,7 @@ import yaml
 from fmnist_dask.errors import UsageError, WorkflowError, nearest
 from fmnist_dask.shipped import shipped_directory
 from fmnist_dask.workflow.model import Report, StepSpec, Workflow
-from fmnist_dask.workflow.registry import find_step
+from fmnist_dask.workflow.registry import all_steps, find_step
 
 KeyPath = tuple[str | int, ...]
 #: What ``on`` may say beside the name of a step. A step may bear such a name; ``on`` then still means the images.
@@ -219,6 +219,8 @@ def _check_steps(workflow: Workflow, lines: _Lines) -> None:
             raise lines.error(
                 (*at, "on"), f'the step {spec.uses} works on pixels only, not on "{spec.on}"', 'take "on" away'
             )
+        if spec.on not in INPUTS:
+            _check_features(name, workflow, lines)
         try:
             checked = step.parameters.model_validate(spec.parameters)
         except pydantic.ValidationError as error:
@@ -227,6 +229,27 @@ def _check_steps(workflow: Workflow, lines: _Lines) -> None:
             raise _explain(first, place, lines, list(step.parameters.model_fields)) from error
         # Defaults are spelled out: a change of a default must change the fingerprint.
         spec.parameters = checked.model_dump(mode="json")
+
+
+def _check_features(name: str, workflow: Workflow, lines: _Lines) -> None:
+    """Whether the step that ``on`` names has features for others."""
+    on = workflow.steps[name].on
+    try:
+        giver = find_step(workflow.steps[on].uses)
+    except UsageError:
+        return  # said where that step stands
+    if "features" not in giver.gives:
+        able = [other for other, spec in workflow.steps.items() if _gives_features(spec.uses) and other != name]
+        raise lines.error(
+            ("steps", name, "on"),
+            f'{name} works on "{on}", but the step {giver.name} has no features for other steps',
+            nearest(on, {*INPUTS, *able}),
+        )
+
+
+def _gives_features(uses: str) -> bool:
+    known = all_steps().get(uses)
+    return known is not None and "features" in known.gives
 
 
 def _check_order(workflow: Workflow, lines: _Lines) -> None:

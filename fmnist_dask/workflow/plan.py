@@ -22,8 +22,8 @@ from fmnist_dask.passes.sizing import WORKING_BYTES, Workers, check_memory, plan
 from fmnist_dask.typing import AnyArray
 from fmnist_dask.workflow.load import prerequisites
 from fmnist_dask.workflow.model import Workflow
-from fmnist_dask.workflow.registry import StepInput, find_step
-from fmnist_dask.workflow.runner import as_algorithm, closure
+from fmnist_dask.workflow.order import algorithm_of, closure
+from fmnist_dask.workflow.registry import StepInput
 from fmnist_dask.workflow.steps.ingest import default_store, existing
 
 
@@ -173,11 +173,8 @@ def _passes(workflow: Workflow, chosen: list[str], target: Readable, workers: Wo
         spec = workflow.steps[name]
         if prerequisites(spec, workflow):
             continue
-        step = find_step(spec.uses)
-        data = StepInput(target, spec.split, split_code(target, spec.split), workflow.seed)
-        parameters = step.parameters.model_validate(spec.parameters)
-        arguments = {field: getattr(parameters, field) for field in step.parameters.model_fields}
-        algorithm = as_algorithm(step.function, data, arguments)
+        data = StepInput(target, spec.split, split_code(target, spec.split), workflow.seed, spec.on)
+        algorithm = algorithm_of(spec, data)
         try:
             request = next(algorithm)
             while isinstance(request, Tasks):

@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fmnist_dask.errors import FmnistDaskError
 from fmnist_dask.passes.columns import ColumnOnDisk
 from fmnist_dask.passes.hashes import values_at
-from fmnist_dask.passes.protocol import Readable
+from fmnist_dask.passes.protocol import ColumnArray, Readable
+from fmnist_dask.typing import AnyArray
+from fmnist_dask.workflow.image_tables import write_image_tables
 from fmnist_dask.workflow.registry import StepResult
 from fmnist_dask.workflow.rundir import RunDirectory
 
@@ -21,34 +25,84 @@ if TYPE_CHECKING:
     import xarray
 
 
-def publish(run: RunDirectory, name: str, result: StepResult, source: Readable) -> list[str]:
-    """Write a step's dataset and tables; returns the names of the tables.
+@dataclass(frozen=True)
+class Published:
+    """What the manifest must know of a step's result beyond the dataset.
+
+    Attributes
+    ----------
+    tables
+        Names of the tables that are this step's alone.
+    image_tables
+        Name → {suffix: variable} of the tables that steps share.
+    """
+
+    tables: list[str]
+    image_tables: dict[str, dict[str, str]]
+
+
+def publish(run: RunDirectory, name: str, result: StepResult, source: Readable) -> Published:
+    """Write a step's dataset and tables.
 
     Doing it again replaces what is there. A crash at any moment leaves either the old result or the new one, or none
     that the manifest calls published.
     """
-    pending = run.pending / name
+    shared = {table: _variables(name, columns, result) for table, columns in result.image_tables.items()}
+    pending = run.publishing(name)
     shutil.rmtree(pending, ignore_errors=True)
     pending.mkdir(parents=True)
-    _write_dataset(pending / "dataset", result)
+    _write_dataset(pending / "dataset", result, source)
+    if result.features is not None:
+        _check_features(pending / "dataset" / result.features, name, source)
     for table, columns in result.tables.items():
         _write_table(pending / f"{table}.parquet", columns, source)
+    write_image_tables(run, name, shared, pending / "dataset", source)
     _ensure_root(run.results)
     _replace(pending / "dataset", run.results / name)
-    for table in result.tables:
+    for table in (*result.tables, *shared):
         os.replace(pending / f"{table}.parquet", run.tables / f"{table}.parquet")
     shutil.rmtree(pending)
-    return list(result.tables)
+    return Published(list(result.tables), shared)
 
 
 def withdraw(run: RunDirectory, name: str, tables: Iterable[str]) -> None:
-    """Take away a step's result that no longer holds, so that nobody takes it for one of this run."""
+    """Take away a step's result that no longer holds, so that nobody takes it for one of this run.
+
+    Tables that it shares with other steps are written anew once the manifest says that it is no longer published, see
+    :func:`~fmnist_dask.workflow.image_tables.update_image_tables`.
+    """
     shutil.rmtree(run.results / name, ignore_errors=True)
     for table in tables:
         (run.tables / f"{table}.parquet").unlink(missing_ok=True)
 
 
-def _write_dataset(path: Path, result: StepResult) -> None:
+def _variables(name: str, columns: Mapping[str, ColumnArray], result: StepResult) -> dict[str, str]:
+    """Suffix → variable of the dataset that a shared table's column is."""
+    found = {}
+    for suffix, column in columns.items():
+        variable = next((key for key, other in result.columns.items() if other is column), None)
+        if variable is None:
+            raise FmnistDaskError(f'the step {name} has a table column "{suffix}" that is not among its columns')
+        found[suffix] = variable
+    return found
+
+
+def _check_features(path: Path, name: str, source: Readable) -> None:
+    """Whether other steps can work on a variable."""
+    import zarr
+
+    try:
+        array = zarr.open_array(str(path), mode="r")
+    except FileNotFoundError:
+        raise FmnistDaskError(f'the step {name} gives features "{path.name}", which its result does not hold') from None
+    if array.ndim != 2 or array.shape[0] != source.n or array.dtype.kind != "f":
+        raise FmnistDaskError(
+            f'the features "{path.name}" of {name} are {array.dtype} of shape {array.shape}',
+            f"give floats of shape ({source.n}, features)",
+        )
+
+
+def _write_dataset(path: Path, result: StepResult, source: Readable) -> None:
     with warnings.catch_warnings():
         # Variable-length strings are in Zarr's registry of extensions, not in its core; zarr says so each time.
         warnings.simplefilter("ignore")
@@ -56,6 +110,23 @@ def _write_dataset(path: Path, result: StepResult) -> None:
     for name, column in result.columns.items():
         if isinstance(column, ColumnOnDisk):
             _link_tree(Path(column.path), path / name)
+        else:
+            _write_column(path / name, column[0 : len(column)], source)
+
+
+def _write_column(path: Path, values: AnyArray, source: Readable) -> None:
+    """A column in memory as an array of the dataset."""
+    import zarr
+
+    array = zarr.create_array(
+        str(path),
+        shape=values.shape,
+        chunks=(source.chunk_rows, *values.shape[1:]),
+        dtype=values.dtype,
+        fill_value=values.dtype.type(0),
+        dimension_names=("sample", *(f"{path.name}_{axis}" for axis in range(1, values.ndim))),
+    )
+    array[:] = values
 
 
 def _link_tree(origin: Path, target: Path) -> None:

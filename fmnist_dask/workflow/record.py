@@ -11,6 +11,7 @@ from fmnist_dask.errors import FmnistDaskError
 from fmnist_dask.passes.probe import resident_bytes
 from fmnist_dask.workflow.fingerprint import cpu_name, recorded_versions
 from fmnist_dask.workflow.model import Workflow
+from fmnist_dask.workflow.publish import Published
 from fmnist_dask.workflow.registry import StepResult
 from fmnist_dask.workflow.rundir import FORMAT_VERSION, RunDirectory, now
 
@@ -29,6 +30,7 @@ def fresh_step(workflow: Workflow, name: str) -> dict[str, Any]:
         "status": "PENDING",
         "seconds": None,
         "passes": 0,
+        "resumed_passes": 0,
         "fingerprint": None,
         "metrics": {},
         "exact": None,
@@ -37,7 +39,7 @@ def fresh_step(workflow: Workflow, name: str) -> dict[str, Any]:
     }
 
 
-def step_outcome(result: StepResult, n: int, passes: int, seconds: float, tables: list[str]) -> dict[str, Any]:
+def step_outcome(result: StepResult, n: int, passes: int, seconds: float, published: Published) -> dict[str, Any]:
     """What a published result adds to its step's record."""
     return {
         "status": "SUCCEEDED",
@@ -47,7 +49,9 @@ def step_outcome(result: StepResult, n: int, passes: int, seconds: float, tables
         "exact": result.exact,
         "n_used": result.n_used if result.n_used is not None else n,
         "n_total": result.n_total if result.n_total is not None else n,
-        "tables": tables,
+        "tables": published.tables,
+        "image_tables": published.image_tables,
+        "features": result.features,
     }
 
 
@@ -121,6 +125,7 @@ def account(run: RunDirectory, engine: DistributedEngine, before: dict[str, Any]
         "passes": engine.statistics.passes,
         "tasks": engine.statistics.tasks,
         "chunks_read": engine.statistics.chunks_read,
+        "chunks_resumed": engine.statistics.chunks_resumed,
         "bytes_read": engine.statistics.bytes_read,
     }
 

@@ -31,17 +31,20 @@ class StepInput:
     Attributes
     ----------
     source
-        The collection.
+        The collection; where the step works on another step's results, the collection seen through these features.
     split
         Name of the split (``all`` for every image) and its code (``None`` for every image).
     seed
         The workflow's seed.
+    on
+        What the features are: ``pixels``, or the name of the step that they come from.
     """
 
     source: Readable
     split: str
     split_code: int | None
     seed: int
+    on: str = "pixels"
 
     @property
     def n(self) -> int:
@@ -70,6 +73,11 @@ class StepResult:
     tables
         Name → columns of ``tables/<name>.parquet``, in order. ``sample`` is required; ``source_name``, ``split`` and
         ``label`` are put in after it.
+    image_tables
+        Name → {suffix: column} of tables with one row for each image of the collection. Steps share them: a column is
+        named by its step and the suffix (``""`` for the step's name alone). Each is one of ``columns``.
+    features
+        The variable, of dimensions (sample, feature), that other steps work on when they name this one as ``on``.
     """
 
     dataset: xarray.Dataset
@@ -79,11 +87,19 @@ class StepResult:
     n_total: int | None = None
     columns: Mapping[str, ColumnArray] = field(default_factory=dict)
     tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    image_tables: Mapping[str, Mapping[str, ColumnArray]] = field(default_factory=dict)
+    features: str | None = None
 
 
 @dataclass(frozen=True)
 class ReportContext:
-    """What a figure builder may know beside its step's dataset."""
+    """What a figure builder may know beside its step's dataset.
+
+    Attributes
+    ----------
+    others
+        The run's other published steps: what opens the dataset of each, read when used. The builder closes nothing.
+    """
 
     name: str
     uses: str
@@ -92,6 +108,7 @@ class ReportContext:
     n_used: int
     n_total: int
     class_names: Sequence[str]
+    others: Mapping[str, Callable[[], xarray.Dataset]] = field(default_factory=dict)
 
 
 FigureBuilder = Callable[["xarray.Dataset", ReportContext], "Contribution"]
@@ -118,6 +135,8 @@ class Step:
         Packages whose version decides the result; part of the fingerprint.
     accepts
         What it handles beyond pixels: ``mask`` (hidden pixels), ``on`` (other steps' results). The rest is refused.
+    gives
+        What it has for other steps: ``features``, which they may name as ``on``.
     """
 
     name: str
@@ -127,6 +146,7 @@ class Step:
     figures: str | None
     libraries: tuple[str, ...]
     accepts: frozenset[str] = frozenset()
+    gives: frozenset[str] = frozenset()
 
     def contribution(self, dataset: xarray.Dataset, context: ReportContext) -> Contribution | None:
         """The step's part of the report; ``None`` for a step that draws nothing."""
@@ -152,12 +172,14 @@ def step(
     figures: str | None = None,
     libraries: tuple[str, ...] = ("numpy",),
     accepts: Iterable[str] = (),
+    gives: Iterable[str] = (),
 ) -> Callable[[StepFunction], StepFunction]:
     """Register a step. Its keyword-only parameters, with types and defaults, are what ``with`` may say."""
 
     def register(function: StepFunction) -> StepFunction:
+        schema = _schema(name, function)
         _REGISTERED[name] = Step(
-            name, function, version, _schema(name, function), figures, libraries, frozenset(accepts)
+            name, function, version, schema, figures, libraries, frozenset(accepts), frozenset(gives)
         )
         return function
 

@@ -64,8 +64,27 @@ class RunDirectory:
 
     @property
     def pending(self) -> Path:
-        """Results that are being written; nothing here is ever taken for a result."""
+        """What is being made; nothing here is ever taken for a result."""
         return self.path / ".pending"
+
+    def publishing(self, step: str) -> Path:
+        """A step's result that is being written."""
+        return self.pending / "results" / step
+
+    @property
+    def columns(self) -> Path:
+        """Columns of passes, one directory each."""
+        return self.pending / "columns"
+
+    @property
+    def segments(self) -> Path:
+        """States of row ranges of passes that have not ended."""
+        return self.pending / "segments"
+
+    @property
+    def journals(self) -> Path:
+        """Answers that steps have received."""
+        return self.pending / "journal"
 
     @property
     def report(self) -> Path:

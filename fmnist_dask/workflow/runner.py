@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
-import shutil
 import time
 import warnings
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,30 +14,22 @@ from fmnist_dask.collection.lease import Lease
 from fmnist_dask.collection.sources.base import Source
 from fmnist_dask.collection.sources.detect import open_source
 from fmnist_dask.collection.store import Collection, split_code
-from fmnist_dask.errors import RunError, UsageError, nearest
-from fmnist_dask.passes.protocol import Algorithm, Engine, PassProgress
-from fmnist_dask.workflow.advance import Callbacks, Running, advance
+from fmnist_dask.errors import RunError
+from fmnist_dask.passes.protocol import Engine
+from fmnist_dask.workflow.carry import ProgressLog, StepCarrier
 from fmnist_dask.workflow.fingerprint import run_suffix, step_fingerprint
+from fmnist_dask.workflow.image_tables import update_image_tables
 from fmnist_dask.workflow.ingesting import make_collection
+from fmnist_dask.workflow.journal import Journals
 from fmnist_dask.workflow.load import prerequisites
 from fmnist_dask.workflow.model import Workflow
 from fmnist_dask.workflow.observe import Observer
-from fmnist_dask.workflow.publish import publish, withdraw
-from fmnist_dask.workflow.record import (
-    account,
-    begin_record,
-    describe_source,
-    end_record,
-    fresh_step,
-    message_of,
-    step_outcome,
-)
-from fmnist_dask.workflow.registry import StepInput, StepResult, find_step
+from fmnist_dask.workflow.order import closure, ordered
+from fmnist_dask.workflow.publish import withdraw
+from fmnist_dask.workflow.record import account, begin_record, describe_source, end_record, fresh_step, message_of
+from fmnist_dask.workflow.registry import find_step
 from fmnist_dask.workflow.rundir import PUBLISHED, RunDirectory
 from fmnist_dask.workflow.steps.ingest import default_store, existing
-
-#: Seconds between two progress lines in events.jsonl.
-EVENT_INTERVAL = 1.0
 
 
 class Runner:
@@ -87,7 +77,7 @@ class Runner:
             split_code(self.source, spec.split)  # an unknown split is said before any work
         self.store = Path(self.source.path) if isinstance(self.source, Collection) else self._store_path(store)
         self.run = RunDirectory(self._out_path(out))
-        self._last_event = 0.0
+        self.progress = ProgressLog(self.run, self.observer)
         self._reused_all = False
         #: Whether the run's directory is ours: with another driver in it, its manifest is not ours to tell of.
         self.began = False
@@ -114,6 +104,7 @@ class Runner:
         started = time.perf_counter()
         with Lease(self.run.path, "a run"):
             self.run = RunDirectory(self.run.path)
+            self.progress = ProgressLog(self.run, self.observer)
             self.began = True
             self._begin()
             try:
@@ -161,18 +152,29 @@ class Runner:
         self.observer.connecting(self.cluster.address or self.cluster.class_name)
         with self._lease_of_store(collection), connect(self.cluster, self.observer.connected) as connection:
             self.run.manifest["cluster"] = connection.description
-            scratch = self.run.pending / "columns"
-            engine = DistributedEngine(connection.client, connection.workers, scratch)
+            engine = DistributedEngine(connection.client, connection.workers, self.run.columns, self.run.segments)
             before = connection.worker_states()
             try:
                 if collection is None:
                     collection = self._ingest(engine)
                     pending = self._pending(collection)
                 self._describe(collection)
-                self._advance(engine, collection, pending)
+                journals = self._journals(self.force)
+                StepCarrier(
+                    self.run, self.workflow, collection, pending, self.observer, self.progress, journals
+                ).carry_out(engine)
             finally:
                 account(self.run, engine, before, connection)
-                shutil.rmtree(scratch, ignore_errors=True)
+
+    def _journals(self, forget: bool = False) -> Journals:
+        """The run's journals, without what no step needs any more; with ``forget``, without those of chosen steps."""
+        journals = Journals(self.run.journals, self.run.columns, self.run.segments)
+        steps = self.run.manifest["steps"]
+        left = {name: step for name, step in steps.items() if step["status"] not in PUBLISHED and step["fingerprint"]}
+        if forget:
+            left = {name: step for name, step in left.items() if name not in self.chosen}
+        journals.sweep({name: step["fingerprint"] for name, step in left.items()}, keep_segments=not forget)
+        return journals
 
     def _lease_of_store(self, collection: Collection | None) -> contextlib.AbstractContextManager[Any]:
         return Lease(self.store, "an ingest") if collection is None else contextlib.nullcontext()
@@ -185,13 +187,13 @@ class Runner:
     def _ingest(self, engine: Engine) -> Collection:
         assert isinstance(self.source, Source)
         self.observer.ingesting(self.source, self.store)
-        return make_collection(engine, self.source, self.store, lambda progress: self._progress(["ingest"], progress))
+        return make_collection(engine, self.source, self.store, lambda now: self.progress(["ingest"], now))
 
     def _pending(self, collection: Collection) -> list[str]:
         """Steps to run; those whose published result still holds are marked REUSED, those not chosen SKIPPED."""
         fingerprints: dict[str, str] = {}
-        pending = []
-        for name in _ordered(self.workflow):
+        pending, touched = [], set[str]()
+        for name in ordered(self.workflow):
             spec = self.workflow.steps[name]
             inputs = {needed: fingerprints[needed] for needed in sorted(prerequisites(spec, self.workflow))}
             fingerprint = step_fingerprint(
@@ -205,6 +207,7 @@ class Runner:
                 record["status"] = "REUSED"
                 continue
             withdraw(self.run, name, record.get("tables", []))
+            touched |= record.get("image_tables", {}).keys()
             fresh = fresh_step(self.workflow, name) | {"fingerprint": fingerprint}
             if collection.split_code(spec.split) is None:
                 fresh["split"] = "all"
@@ -213,6 +216,7 @@ class Runner:
             else:
                 fresh["status"] = "SKIPPED"
             self.run.manifest["steps"][name] = fresh
+        update_image_tables(self.run, sorted(touched), collection)
         self.run.save()
         return pending
 
@@ -220,69 +224,10 @@ class Runner:
         describe_source(self.run, self.source, collection)
         self.observer.collection(collection)
 
-    def _advance(self, engine: Engine, collection: Collection, pending: list[str]) -> None:
-        steps = self.run.manifest["steps"]
-        left, begun = list(pending), dict[str, float]()
-
-        def more() -> Iterator[tuple[str, Algorithm[Any]]]:
-            for name in list(left):
-                needed = prerequisites(self.workflow.steps[name], self.workflow)
-                if any(steps[other]["status"] in ("FAILED", "SKIPPED") for other in needed):
-                    left.remove(name)
-                    steps[name]["status"] = "SKIPPED"
-                elif all(steps[other]["status"] in PUBLISHED for other in needed):
-                    left.remove(name)
-                    steps[name]["status"] = "RUNNING"
-                    begun[name] = time.perf_counter()
-                    self.run.event("start", name)
-                    yield name, self._algorithm(name, collection)
-            self.run.save()
-
-        def finished(item: Running, outcome: Any) -> None:
-            result = outcome if isinstance(outcome, StepResult) else StepResult(outcome)
-            tables = publish(self.run, item.name, result, collection)
-            seconds = time.perf_counter() - begun[item.name]
-            steps[item.name] |= step_outcome(result, collection.n, item.passes, seconds, tables)
-            self.run.save()
-            self.run.event("done", item.name, seconds=steps[item.name]["seconds"], metrics=result.metrics)
-            self.observer.step_done(item.name, steps[item.name])
-
-        def failed(items: list[Running], error: Exception) -> None:
-            for item in items:
-                steps[item.name] |= {"status": "FAILED", "error": message_of(error), "passes": item.passes}
-                self.run.event("error", item.name, error=message_of(error))
-            self.run.save()
-            self.observer.steps_failed([item.name for item in items], error)
-
-        advance(engine, collection, more, Callbacks(finished, failed, self._progress))
-
-    def _algorithm(self, name: str, collection: Collection) -> Algorithm[Any]:
-        spec = self.workflow.steps[name]
-        step = find_step(spec.uses)
-        data = StepInput(collection, spec.split, collection.split_code(spec.split), self.workflow.seed)
-        parameters = step.parameters.model_validate(spec.parameters)
-        arguments = {field: getattr(parameters, field) for field in step.parameters.model_fields}
-        return as_algorithm(step.function, data, arguments)
-
-    def _progress(self, names: list[str], progress: PassProgress) -> None:
-        self.observer.progress(names, progress)
-        moment = time.monotonic()
-        if moment - self._last_event >= EVENT_INTERVAL or progress.done == progress.total:
-            self._last_event = moment
-            fields = {
-                "pass": progress.name,
-                "unit": progress.unit,
-                "done": progress.done,
-                "total": progress.total,
-                "chunks_done": progress.chunks_done,
-                "chunks_total": progress.chunks_total,
-                "per_second": round(progress.rate, 1),
-                "eta": None if progress.eta is None else round(progress.eta, 1),
-            }
-            for name in names:
-                self.run.event("progress", name, **fields)
-
     def _end(self, status: str, started: float, error: str | None) -> None:
+        journals = self._journals()
+        if status == "SUCCEEDED":
+            journals.clear()
         end_record(self.run, status, time.perf_counter() - started, error)
         steps = self.run.manifest["steps"].values()
         nothing_new = self._reused_all and self.run.report.exists()
@@ -302,39 +247,3 @@ def write_report(run: RunDirectory) -> Path:
         page = build_report(run)
     write_atomic(run.report, page)
     return run.report
-
-
-def _ordered(workflow: Workflow) -> list[str]:
-    order: list[str] = []
-    while len(order) < len(workflow.steps):
-        order += [
-            name
-            for name, spec in workflow.steps.items()
-            if name not in order and prerequisites(spec, workflow) <= set(order)
-        ]
-    return order
-
-
-def closure(workflow: Workflow, only: Iterable[str]) -> list[str]:
-    """Steps to run: those named and what they need, in the workflow's order; all if none is named."""
-    wanted, chosen = list(only) or list(workflow.steps), set[str]()
-    while wanted:
-        name = wanted.pop()
-        if name not in workflow.steps:
-            raise UsageError(f'--only: the workflow has no step "{name}"', nearest(name, workflow.steps))
-        if name not in chosen:
-            chosen.add(name)
-            wanted += prerequisites(workflow.steps[name], workflow)
-    return [name for name in workflow.steps if name in chosen]
-
-
-def as_algorithm(function: Any, data: StepInput, arguments: dict[str, Any]) -> Algorithm[Any]:
-    """A step's call as a generator, whether it is one or a plain function."""
-
-    def plain() -> Generator[Any, Any, Any]:
-        outcome = function(data, **arguments)
-        if inspect.isgenerator(outcome):
-            outcome = yield from outcome
-        return outcome
-
-    return plain()

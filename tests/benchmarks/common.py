@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from fmnist_dask.collection.sources.base import Source
+from fmnist_dask.collection.sources.detect import open_source
 from fmnist_dask.collection.sources.garments import Garments
 from fmnist_dask.collection.store import Collection
 from fmnist_dask.errors import CollectionError
@@ -47,3 +49,24 @@ def show(title: str, rows: list[tuple[str, float, str]]) -> None:
     print(f"\n{title}\n{machine()}")
     for what, seconds, remark in rows:
         print(f"  {what:<46}{seconds:9.3f} s   {remark}")
+
+
+def fashion_store(engine: Any, directory: Path, data: Path) -> Collection:
+    """A store of Fashion-MNIST; made once."""
+    path = directory / "fashion-mnist.zarr"
+    try:
+        return Collection.open(path)
+    except CollectionError:
+        source = open_source(str(data))
+        assert isinstance(source, Source)
+        return make_collection(engine, source, path)
+
+
+def training_pixels(collection: Collection) -> np.ndarray:
+    """The training images in memory, uint8, shape (n, pixels)."""
+    stop = collection.splits["train"]
+    parts = [
+        collection.read("image", at, min(at + collection.chunk_rows, stop))
+        for at in range(0, stop, collection.chunk_rows)
+    ]
+    return np.concatenate(parts).reshape(stop, -1)

@@ -24,6 +24,15 @@ from fmnist_dask.workflow.plan import plan_workflow, planned_workers
 from fmnist_dask.workflow.registry import StepInput, StepResult, all_steps, step
 
 N = 3000
+#: Three steps that share one pass.
+STEPS = """\
+name: explore
+steps:
+  duplicates: {uses: duplicates}
+  pixels:     {uses: pixel_stats, split: train, with: {by: label}}
+  properties: {uses: image_properties}
+report: {title: What is in this collection}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +41,19 @@ def address(cluster: Connection) -> str:
 
 
 @pytest.fixture(scope="module")
-def run_explore(address: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., fmnist_dask.Run]:
+def steps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("workflow") / "steps.yaml"
+    path.write_text(STEPS)
+    return path
+
+
+@pytest.fixture(scope="module")
+def run_explore(address: str, steps: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., fmnist_dask.Run]:
     root = tmp_path_factory.mktemp("runs")
 
     def explore(name: str = "first", **changes: object) -> fmnist_dask.Run:
         options = {"source_options": {"n": N, "chunk_mib": 0.2}, "cluster": address, "store": root / "garments.zarr"}
-        return fmnist_dask.run("explore", out=root / name, **{**options, **changes})  # type: ignore[arg-type]
+        return fmnist_dask.run(steps, out=root / name, **{**options, **changes})  # type: ignore[arg-type]
 
     return explore
 
@@ -285,8 +301,8 @@ def test_idx_files_of_any_name_run_without_class_names(address: str, tmp_path: P
     assert run.metrics["duplicates"]["n_unique"] == 80
 
 
-def test_a_workflow_of_a_one_split_source_takes_train_for_all(address: str, tmp_path: Path) -> None:
-    run = fmnist_dask.run("explore", source="digits", cluster=address, out=tmp_path / "run", store=tmp_path / "d.zarr")
+def test_a_workflow_of_a_one_split_source_takes_train_for_all(address: str, steps: Path, tmp_path: Path) -> None:
+    run = fmnist_dask.run(steps, source="digits", cluster=address, out=tmp_path / "run", store=tmp_path / "d.zarr")
     assert run.manifest["steps"]["pixels"]["n_used"] == 1797
     assert run.metrics["duplicates"]["leaked"] is None
 
@@ -330,11 +346,11 @@ def test_the_source_of_garments_says_that_it_is_synthetic() -> None:
 
 
 def test_the_same_place_with_another_source_shows_nothing_of_the_first(
-    first: fmnist_dask.Run, address: str, tmp_path: Path
+    first: fmnist_dask.Run, address: str, steps: Path, tmp_path: Path
 ) -> None:
     def explore(**options: object) -> fmnist_dask.Run:
         return fmnist_dask.run(
-            "explore",
+            steps,
             source_options={"n": N, **options},
             cluster=address,
             out=tmp_path / "run",
@@ -359,13 +375,13 @@ def test_force_forgets_only_what_is_chosen(run_explore: Callable[..., fmnist_das
     assert statuses == {"duplicates": "SUCCEEDED", "pixels": "REUSED", "properties": "REUSED"}
 
 
-def test_a_cluster_file_overlays_dasks_configuration(tmp_path: Path) -> None:
+def test_a_cluster_file_overlays_dasks_configuration(steps: Path, tmp_path: Path) -> None:
     path = tmp_path / "cluster.yaml"
     path.write_text(
         "version: 1\nmodule: dask.distributed\nclass: LocalCluster\n"
         "kwargs: {threads_per_worker: 1, memory_limit: auto}\nscale: 1\n"
         "config: {distributed: {worker: {memory: {spill: 0.65}}}}\n"
     )
-    run = fmnist_dask.run("explore", source="digits", cluster=path, out=tmp_path / "run", store=tmp_path / "d.zarr")
+    run = fmnist_dask.run(steps, source="digits", cluster=path, out=tmp_path / "run", store=tmp_path / "d.zarr")
     assert run.manifest["cluster"]["workers"] == 1
     assert planned_workers(load_cluster(path)).usable == 0.65

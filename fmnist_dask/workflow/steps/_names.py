@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fmnist_dask.passes.protocol import Readable
 from fmnist_dask.typing import AnyArray, IntArray
 
 UNLABELLED = "not labelled"
+#: Dimensions of one image.
+IMAGE_DIMS = ("y", "x", "channel")
 
 
 @dataclass(frozen=True)
@@ -34,3 +37,8 @@ def label_names(class_names: Sequence[str], labels: AnyArray) -> AnyArray:
     names = np.array([*class_names, UNLABELLED], dtype=object)
     chosen: AnyArray = names[np.asarray(labels, dtype=np.int64)]  # −1 picks the last
     return chosen
+
+
+def unit_of(source: Readable) -> float:
+    """What counts as 1 in metrics: 255 for pixels, which are scaled to [0, 1]."""
+    return 255.0 if source.feature_dtype == "uint8" else 1.0

@@ -1,0 +1,75 @@
+"""Parameters of estimators, checked when they fit, in scikit-learn's words."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from typing import Any
+
+from fmnist_dask.errors import UsageError
+
+
+def whole(estimator: Any, name: str, least: int) -> int:
+    """A parameter that must be a whole number of at least ``least``.
+
+    Raises
+    ------
+    UsageError
+        It is not.
+    """
+    value = getattr(estimator, name)
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+        raise _wrong(estimator, name, f"an int in the range [{least}, inf)")
+    return int(value)
+
+
+def number(estimator: Any, name: str) -> float:
+    """A parameter that must be a finite number, not negative.
+
+    Raises
+    ------
+    UsageError
+        It is not.
+    """
+    value = getattr(estimator, name)
+    good = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not good or not math.isfinite(value) or value < 0:
+        raise _wrong(estimator, name, "a float in the range [0.0, inf)")
+    return float(value)
+
+
+def one_of(estimator: Any, name: str, known: tuple[str, ...]) -> str:
+    """A parameter that must be one of some words.
+
+    Raises
+    ------
+    UsageError
+        It is not.
+    """
+    value = getattr(estimator, name)
+    if not isinstance(value, str) or value not in known:
+        raise _wrong(estimator, name, f"a str among {set(known)}")
+    return value
+
+
+def components(estimator: Any) -> int | float | None:
+    """``n_components``: ``None``, a whole number, or a share of the variance.
+
+    Raises
+    ------
+    UsageError
+        Anything else.
+    """
+    value = estimator.n_components
+    if value is None:
+        return None
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return int(value)
+    if isinstance(value, numbers.Real) and not isinstance(value, bool) and 0 < float(value) < 1:
+        return float(value)
+    raise _wrong(estimator, "n_components", "an int in the range [1, inf), a float in the range (0.0, 1.0) or None")
+
+
+def _wrong(estimator: Any, name: str, wanted: str) -> UsageError:
+    value = getattr(estimator, name)
+    return UsageError(f"The {name!r} parameter of {type(estimator).__name__} must be {wanted}. Got {value!r} instead.")

@@ -1,0 +1,153 @@
+"""``kmeans``: clusters of images, what they hold, and how they match the classes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pydantic
+
+from fmnist_dask.models.clusters import Clusters, agreement, describe_clusters
+from fmnist_dask.models.kmeans import KMeansModel, KMeansOptions, kmeans
+from fmnist_dask.passes.hashes import values_at
+from fmnist_dask.passes.protocol import Algorithm
+from fmnist_dask.typing import AnyArray
+from fmnist_dask.workflow.registry import StepInput, StepResult, step
+from fmnist_dask.workflow.steps._names import IMAGE_DIMS, class_table, unit_of
+
+Whole = Annotated[int, pydantic.Field(ge=1)]
+
+
+@step(
+    "kmeans",
+    figures="fmnist_dask.workflow.figures.kmeans:figures",
+    libraries=("numpy", "scipy"),
+    accepts=("on",),
+)
+def kmeans_step(
+    data: StepInput,
+    *,
+    n_clusters: Annotated[int, pydantic.Field(ge=1, le=4096)] = 10,
+    n_init: Annotated[int, pydantic.Field(ge=1, le=1000)] = 10,
+    init: Literal["k-means++", "k-means||", "random"] = "k-means++",
+    max_iter: Whole = 300,
+    tol: Annotated[float, pydantic.Field(ge=0)] = 1e-4,
+    examples: Annotated[int, pydantic.Field(ge=0, le=50)] = 12,
+    engine: Literal["fmnist-dask", "dask-ml"] = "fmnist-dask",
+) -> Algorithm[StepResult]:
+    """Cluster images: many starts on a subset, then exact passes over all images to convergence.
+
+    Parameters
+    ----------
+    n_clusters
+        Clusters.
+    n_init
+        Starts; the best is taken.
+    init
+        How a start is seeded.
+    max_iter
+        Passes over all images, at most.
+    tol
+        Relative to the mean variance of the features: a smaller squared shift of the centres ends the iterations.
+    examples
+        Nearest and farthest images of each cluster to keep.
+    engine
+        fmnist-dask, or dask-ml for its KMeans (started by k-means||, once), with its inertia corrected.
+    """
+    options = KMeansOptions(n_clusters, init, n_init, max_iter, tol, data.seed)
+    if engine == "dask-ml":
+        from fmnist_dask.workflow.steps._dask_ml import dask_ml_kmeans
+
+        model = yield from dask_ml_kmeans(data, options)
+    else:
+        model = yield from kmeans(data.source, data.n, options, data.split)
+    unit = unit_of(data.source)
+    clusters = yield from describe_clusters(data.source, model, data.split, examples, unit)
+    return StepResult(
+        dataset=_dataset(model, clusters, data, options, engine),
+        metrics={
+            "inertia": clusters.inertia / unit**2,
+            "silhouette": None,
+            "n_iter": model.n_iter,
+            **agreement(clusters.composition[:, 1:]),
+            "n_empty": int((clusters.size == 0).sum()),
+        },
+        exact=True,
+        n_used=model.n,
+        n_total=data.source.n,
+        columns=clusters.columns,
+        image_tables={"clusters": {"": clusters.columns["labels"], "_distance": clusters.columns["distance"]}},
+    )
+
+
+def _dataset(model: KMeansModel, clusters: Clusters, data: StepInput, options: KMeansOptions, engine: str) -> Any:
+    import xarray as xr
+
+    source, unit = data.source, unit_of(data.source)
+    image = IMAGE_DIMS[: len(source.image_shape)]
+    units = {"units": "brightness, 0 to 1"}
+    table = class_table(source.class_names, clusters.composition)
+    if source.feature_dtype == "uint8":
+        centres: Any = (("cluster", *image), (model.centres / unit).reshape(-1, *source.image_shape), units)
+    else:
+        centres = (("cluster", "feature"), model.centres)
+    variables: dict[str, Any] = {
+        "cluster_centers": centres,
+        "mean_image": (("cluster", *image), clusters.mean_image / 255, units),
+        "size": ("cluster", clusters.size),
+        "inertia_of_cluster": ("cluster", clusters.inertia_of_cluster / unit**2),
+        "history": (("start", "iteration"), _padded(model.history) / unit**2),
+        "start_inertia": ("candidate", model.start_inertia / unit**2),
+    }
+    coords: dict[str, Any] = {}
+    if source.class_names:
+        variables["composition"] = (("cluster", "class"), clusters.composition[:, table.columns])
+        coords["class"] = table.names
+    for kind in ("nearest", "farthest"):
+        variables |= _examples(kind, clusters, data, image, len(clusters.size))
+    attrs = {
+        "split": data.split,
+        "on": data.on,
+        "n_clusters": len(clusters.size),
+        "n_init": options.n_init,
+        "n_iter": model.n_iter,
+        "subset_rows": model.subset,
+        "engine": engine,
+    }
+    return xr.Dataset(variables, coords=coords, attrs=attrs)
+
+
+def _examples(kind: str, clusters: Clusters, data: StepInput, image: tuple[str, ...], k: int) -> dict[str, Any]:
+    """Rows, distances, labels and thumbnails of the nearest or farthest images, padded with row −1."""
+    ranked = clusters.examples[kind]
+    most = max((len(found["row"]) for found in ranked.values()), default=0)
+    if not most:
+        return {}
+    thumbnails = next(iter(ranked.values()))["image"].shape[1:]
+    rows = np.full((k, most), -1, dtype=np.int64)
+    distances = np.full((k, most), np.nan)
+    labels = np.full((k, most), -1, dtype=np.int16)
+    images = np.zeros((k, most, *thumbnails), dtype=np.uint8)
+    for cluster, found in ranked.items():
+        count = len(found["row"])
+        rows[cluster, :count] = found["row"]
+        distances[cluster, :count] = np.sqrt(np.abs(found["key"])) / unit_of(data.source)
+        images[cluster, :count] = found["image"]
+    held = rows >= 0
+    labels[held] = values_at(data.source, "label", rows[held])
+    dims = ("cluster", "rank")
+    return {
+        f"{kind}_row": (dims, rows),
+        f"{kind}_distance": (dims, distances),
+        f"{kind}_label": (dims, labels),
+        f"{kind}_image": ((*dims, *(f"thumbnail_{dim}" for dim in image)), images),
+    }
+
+
+def _padded(history: list[list[float]]) -> AnyArray:
+    """Rows of different lengths as an array, NaN where they have ended."""
+    ran = [inertia for inertia in history if inertia]
+    table = np.full((len(ran), max((len(inertia) for inertia in ran), default=0)), np.nan)
+    for row, inertia in enumerate(ran):
+        table[row, : len(inertia)] = inertia
+    return table
