@@ -69,6 +69,10 @@ class Block:
         kept: T = self._kept[key]
         return kept
 
+    def forget(self) -> None:
+        """Let go of everything read and computed, at once: what is kept may refer back to the block."""
+        self._kept.clear()
+
     def select(self, split: int | None) -> Block:
         """The rows that belong to a split (all of them for ``None``), as a block of its own."""
         if split is None:

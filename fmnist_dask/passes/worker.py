@@ -53,7 +53,9 @@ def run_chunks(
             _write_column(block, block.select(split), column.compute, targets)
         if done is not None:
             done(1, len(block))
-        # A block is large: without this, the last one would live until the next has been read.
+        # A block is large: without this, the last one would live until the next has been read, and blocks of a split
+        # until Python looks for cycles.
+        block.forget()
         del block, selected
     return states
 

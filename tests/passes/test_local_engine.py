@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from dataclasses import fields
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,6 +17,7 @@ from fmnist_dask.passes.local import ArrayCollection, LocalEngine, drive
 from fmnist_dask.passes.protocol import Call, Scan, Tasks
 from fmnist_dask.passes.reductions.census import Census
 from fmnist_dask.passes.reductions.images import ImagesAt
+from fmnist_dask.passes.reductions.moments import Moments
 
 
 @given(st.integers(1, 60), st.integers(1, 70), st.integers(1, 9))
@@ -89,3 +94,26 @@ def test_an_algorithm_receives_the_answer_of_each_request():
 def test_arrays_of_another_kind_are_refused(image, found):
     with pytest.raises(UsageError, match=rf"{found}(.|\n)*uint8 of shape \(n, y, x"):
         ArrayCollection(image)
+
+
+def test_blocks_are_freed_without_waiting_for_the_garbage_collector():
+    """A block of a split refers back to the block that it is a part of."""
+    alive, most = [], []
+
+    class Watched(ArrayCollection):
+        def block(self, start, stop):
+            block = super().block(start, stop)
+            most.append(sum(reference() is not None for reference in alive))
+            alive.append(weakref.ref(block))
+            return block
+
+    plain = collection_of(50, chunk_rows=10)
+    source = Watched(**{field.name: getattr(plain, field.name) for field in fields(ArrayCollection)})
+    gc.collect()
+    gc.disable()
+    try:
+        LocalEngine(1).scan(source, {"": Scan({"moments": Moments()}, split="train")})
+    finally:
+        gc.enable()
+    assert len(most) > 3
+    assert max(most) == 0
