@@ -175,8 +175,8 @@ def choose_nearest(products, halves, norms, lengths, starts, gamma, tiny, labels
                 for at in range(first, last):
                     longest = max(longest, lengths[at])
                 bound = 2.0 * gamma * (norms[row] + tiny) * (longest + tiny) + tiny * tiny
-                # Written so that scores beyond float32's range, which are no numbers, are doubtful, too.
-                if not second_score - best_score > bound:
+                # What may be beyond float32's range is doubtful, too, whatever has become of it.
+                if second_score - best_score <= bound or not (norms[row] + 1.0) * longest < 2.0**126:
                     doubts[count, 0], doubts[count, 1] = row, group
                     count += 1
     return count

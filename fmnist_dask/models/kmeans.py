@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -30,10 +29,6 @@ SMALL_SUBSET = 2**16
 #: Rounds of k-means||, and candidates drawn in each for each cluster (Bahmani et al. 2012).
 RACE_ROUNDS = 5
 RACE_FACTOR = 2
-
-
-class DistinctSamplesWarning(UserWarning):
-    """There are fewer distinct samples than clusters."""
 
 
 @dataclass(frozen=True)
@@ -258,12 +253,6 @@ def _starts(
             lanes.append(Lane(number, centres, start=start_inertia))
             inertia.append(start_inertia)
     distinct = len(np.unique(candidates[0], axis=0)) >= options.n_clusters if data.n <= len(candidates[0]) else True
-    if not distinct:
-        warnings.warn(
-            f"there are fewer distinct samples than n_clusters={options.n_clusters}: some clusters are empty",
-            DistinctSamplesWarning,
-            stacklevel=2,
-        )
     if options.init == "k-means||":  # inertia among different candidates cannot be compared
         return lanes, np.array(inertia), distinct
     return drop_hopeless(drop_repeated(lanes), lanes), np.array(inertia), distinct

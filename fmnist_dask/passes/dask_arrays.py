@@ -121,6 +121,9 @@ class DaskArrayEngine(TableEngine):
         if rows != array.chunks[0]:
             array = array.rechunk({0: rows}, method="tasks")
         self.first_rows = [0, *itertools.accumulate(int(size) for size in rows[:-1])]
+        # Under names of their own: Dask merges tasks into those of the last layer, and the same name for tasks merged
+        # in another way, in a lazy result of the same array, confuses the scheduler.
+        array = array.map_blocks(_same, dtype=array.dtype, meta=array._meta, name=f"block-{uuid.uuid4().hex[:12]}")
         self.blocks: list[Delayed] = list(array.to_delayed().ravel())
         self.weights: list[Any] = [None] * len(rows)
         if weights is not None:
@@ -211,6 +214,10 @@ def _apply(features: AnyArray, pickled: bytes) -> AnyArray:
     function: Callable[[AnyArray], AnyArray] = _loaded(pickled)
     with one_blas_thread():
         return function(block)
+
+
+def _same(block: AnyArray) -> AnyArray:
+    return block
 
 
 def _flat(block: AnyArray) -> AnyArray:

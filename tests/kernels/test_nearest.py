@@ -73,6 +73,28 @@ def test_a_shift_changes_nothing():
     np.testing.assert_array_equal(shifted, plain)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+def test_a_shift_that_the_features_cannot_hold(dtype):
+    """The shift is 2⁻²⁷ of itself off in float32, which is more than what tells the centres apart."""
+    rng = np.random.default_rng(6)
+    base = np.array([60.3, 200.7, 100.1, 55.55])
+    features = (base + rng.normal(0, 1e-5 if dtype == np.float32 else 20, (5000, 4))).astype(dtype)
+    centres = features[:6].astype(np.float64) + rng.normal(0, 1e-6, (6, 4))
+    found = nearest(features, CentreSets.of([centres], base + 1e-6 / 3))
+    np.testing.assert_array_equal(found, by_hand(features, centres)[0][:, None])
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e-30, 1e-20, 1e10, 1e19, 1e25, 1e60, 1e140])
+def test_values_that_float32_cannot_hold(scale):
+    features = np.random.default_rng(7).normal(0, 1, (1000, 5))
+    expected = by_hand(features, features[:7])[0]
+    found = nearest(features * scale, CentreSets.of([features[:7] * scale]))
+    np.testing.assert_array_equal(found[:, 0], expected)
+    mixed = features * np.where(np.arange(1000) % 2, 1.0, scale)[:, None]
+    both = nearest(mixed, CentreSets.of([features[:7]]))
+    np.testing.assert_array_equal(both[1::2, 0], expected[1::2])
+
+
 def test_moments_of_more_rows_than_32_bits_hold():
     pixels = np.full((2**16 + 5, 2), 255, dtype=np.uint8)
     sums, squares = column_moments(pixels)

@@ -128,7 +128,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
 
 
 def test_killed_while_it_iterates(undisturbed: tuple[Path, float], tmp_path: Path) -> None:
-    moments = [once("done", "duplicates"), once("checkpoint", "clusters", 4)]
+    moments = [once("done", "duplicates"), once("checkpoint", "clusters", 9)]
     manifest = check(GARMENTS, undisturbed[0], tmp_path, moments)
     steps = manifest["steps"]
     assert steps["duplicates"]["status"] == "REUSED"

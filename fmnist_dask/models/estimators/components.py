@@ -86,7 +86,9 @@ class ComponentsMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def score(self, X: Any, y: Any = None) -> float:  # noqa: N803
         """Mean log-likelihood of the samples."""
         check_is_fitted(self)
-        return float(np.mean(np.asarray(read(self, X, reset=False).plain(self._density))))
+        values = np.asarray(read(self, X, reset=False).plain(self._density))
+        # Rounded once: NumPy's sum depends on where the values lie in memory.
+        return math.fsum(values.tolist()) / len(values)
 
     @property
     def _density(self) -> LogLikelihood:

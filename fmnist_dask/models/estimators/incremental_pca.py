@@ -156,7 +156,8 @@ class IncrementalPCA(ComponentsMixin):
         Parameters
         ----------
         X : array of shape (n_samples, …), or a collection
-            NumPy, Dask or xarray array (further axes are features, too), frame, or anything array-like.
+            NumPy, Dask or xarray array (further axes are features, too), frame, or anything array-like. Of a collection
+            all images are used; select rows of ``collection.to_xarray().image`` for those of a split.
         y
             Not used.
 
@@ -167,7 +168,7 @@ class IncrementalPCA(ComponentsMixin):
         """
         for name in ("_fitted", "n_samples_seen_"):
             self.__dict__.pop(name, None)
-        samples = read(self, X, reset=True)
+        samples = read(self, X, reset=True, counted=True)
         return self._take(samples, whole=True)
 
     def partial_fit(self, X: Any, y: Any = None, check_input: bool = True) -> Self:  # noqa: N803
@@ -185,7 +186,7 @@ class IncrementalPCA(ComponentsMixin):
         ValueError
             As in :meth:`fit`.
         """
-        return self._take(read(self, X, reset=not hasattr(self, "_fitted")), whole=False)
+        return self._take(read(self, X, reset=not hasattr(self, "_fitted"), counted=True), whole=False)
 
     def _take(self, samples: Samples, whole: bool) -> Self:
         wanted = None if self.n_components is None else checks.whole(self, "n_components", 1)

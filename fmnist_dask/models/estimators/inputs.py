@@ -106,7 +106,7 @@ class Samples:
             yield from (self.values[part] for part in parts)
 
 
-def read(estimator: Any, given: Any, *, reset: bool) -> Samples:
+def read(estimator: Any, given: Any, *, reset: bool, counted: bool = False) -> Samples:
     """What a method was given, as samples.
 
     Parameters
@@ -115,8 +115,9 @@ def read(estimator: Any, given: Any, *, reset: bool) -> Samples:
         A collection (all its images), an xarray DataArray, a Dask array or frame, or anything that scikit-learn takes.
         The first axis are samples, all others together features.
     reset
-        Whether this is a fit: features are noted on the estimator rather than compared, and chunks of unknown length
-        are computed to find it.
+        Whether features are noted on the estimator rather than compared.
+    counted
+        Whether the number of samples must be known: Dask arrays whose chunks nobody has counted are computed once.
 
     Raises
     ------
@@ -130,9 +131,9 @@ def read(estimator: Any, given: Any, *, reset: bool) -> Samples:
     if xarray is not None and isinstance(given, xarray.DataArray):
         dress, given = _dressed(given), given.data
     if hasattr(given, "to_dask_array"):
-        given = given.to_dask_array(lengths=True if reset else None)
+        given = given.to_dask_array(lengths=True if counted else None)
     if hasattr(given, "__dask_graph__") and hasattr(given, "map_blocks"):
-        return Samples(_lazy(estimator, given, reset), True, dress)
+        return Samples(_lazy(estimator, given, reset, counted), True, dress)
     if isinstance(given, np.ndarray) and given.ndim > 2:
         given = given.reshape(len(given), -1)
     values = validate_data(estimator, given, reset=reset, dtype=list(FEATURE_TYPES))
@@ -197,7 +198,7 @@ def seed_of(random_state: Any) -> int:
     return int(generator.randint(np.iinfo(np.int32).max))
 
 
-def _lazy(estimator: Any, array: Any, reset: bool) -> Any:
+def _lazy(estimator: Any, array: Any, reset: bool, counted: bool) -> Any:
     """A Dask array as samples; what scikit-learn would refuse is refused, as far as it can be known without work."""
     from fmnist_dask.passes.dask_arrays import has_known_rows, sample_rows
 
@@ -216,7 +217,7 @@ def _lazy(estimator: Any, array: Any, reset: bool) -> Any:
     if any(np.isnan(size) for size in array.shape[1:]):
         raise ValueError(f"the number of features is not known: the array has shape {array.shape}")
     samples = sample_rows(array, _feature_type(array.dtype))
-    if reset and not has_known_rows(samples):
+    if counted and not has_known_rows(samples):
         samples = samples.copy().compute_chunk_sizes()
     for size, what in zip(samples.shape, ("sample", "feature"), strict=True):
         if size == 0:

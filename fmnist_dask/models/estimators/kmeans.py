@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from fmnist_dask.errors import UsageError
 from fmnist_dask.models.estimators import checks
 from fmnist_dask.models.estimators.inputs import Samples, read, seed_of, weights_of
-from fmnist_dask.models.kmeans import DistinctSamplesWarning, Init, KMeansModel, KMeansOptions, kmeans
+from fmnist_dask.models.kmeans import Init, KMeansModel, KMeansOptions, kmeans
 from fmnist_dask.passes.parameters import SetsParameter
 from fmnist_dask.passes.protocol import Algorithm, Readable, Scan
 from fmnist_dask.passes.reductions.inertia import Inertia
@@ -111,7 +111,8 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, Ba
         Parameters
         ----------
         X : array of shape (n_samples, …), or a collection
-            NumPy, Dask or xarray array (further axes are features, too), frame, or anything array-like.
+            NumPy, Dask or xarray array (further axes are features, too), frame, or anything array-like. Of a collection
+            all images are used; select rows of ``collection.to_xarray().image`` for those of a split.
         y
             Not used.
         sample_weight : array of shape (n_samples,), or ``None``
@@ -122,13 +123,10 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, Ba
             Samples, weights or parameters that cannot be worked with; :class:`fmnist_dask.errors.UsageError` among
             them.
         """
-        samples = read(self, X, reset=True)
+        samples = read(self, X, reset=True, counted=True)
         weights = weights_of(sample_weight, samples)
         options = self._options(samples, weights is not None)
-        with warnings.catch_warnings():
-            # scikit-learn's warning below says the same, and is also there for given centres.
-            warnings.simplefilter("ignore", DistinctSamplesWarning)
-            model: KMeansModel = samples.run(lambda source, n: kmeans(source, n, options), weights)
+        model: KMeansModel = samples.run(lambda source, n: kmeans(source, n, options), weights)
         self.cluster_centers_ = model.centres
         self.n_iter_ = model.n_iter
         found = samples.run(lambda source, _: _measure(source, model.centres, options.weighted), weights)
@@ -166,7 +164,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, Ba
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:  # noqa: N803
         """Negative inertia of these samples."""
         check_is_fitted(self)
-        samples = read(self, X, reset=False)
+        samples = read(self, X, reset=False, counted=True)
         weights = weights_of(sample_weight, samples)
         centres, weighted = self._centres, weights is not None
         return -float(samples.run(lambda source, _: _measure(source, centres, weighted), weights)["inertia"])

@@ -88,7 +88,8 @@ class PCA(ComponentsMixin):
         Parameters
         ----------
         X : array of shape (n_samples, …), or a collection
-            NumPy, Dask or xarray array (further axes are features, too), frame, or anything array-like.
+            NumPy, Dask or xarray array (further axes are features, too), frame, or anything array-like. Of a collection
+            all images are used; select rows of ``collection.to_xarray().image`` for those of a split.
         y
             Not used.
 
@@ -97,7 +98,7 @@ class PCA(ComponentsMixin):
         ValueError
             Samples or parameters that cannot be worked with; :class:`fmnist_dask.errors.UsageError` among them.
         """
-        samples = read(self, X, reset=True)
+        samples = read(self, X, reset=True, counted=True)
         solver = SOLVERS[checks.one_of(self, "svd_solver", tuple(SOLVERS))]
         options = PCAOptions(checks.components(self), solver, seed_of(self.random_state))
         model: PCAModel = samples.run(lambda source, n: pca(source, n, options))
