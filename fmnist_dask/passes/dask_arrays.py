@@ -47,17 +47,17 @@ def sample_rows(array: da.Array, feature_dtype: str) -> da.Array:
     """
     if array.ndim > 2 or len(array.chunks[1]) > 1:
         array = array.rechunk(dict.fromkeys(range(1, array.ndim), -1), method="tasks")
-    if array.dtype != feature_dtype:
-        array = array.astype(feature_dtype)
-    if array.ndim == 2:
+    if array.ndim == 2 and array.dtype == feature_dtype:
         return array
     width = int(np.prod(array.shape[1:]))
     return array.map_blocks(
         _flat,
-        dtype=array.dtype,
+        feature_dtype,
+        dtype=feature_dtype,
         chunks=(array.chunks[0], (width,)),
         drop_axis=list(range(2, array.ndim)),
-        meta=np.empty((0, width), dtype=array.dtype),
+        meta=np.empty((0, width), dtype=feature_dtype),
+        name=_own_name("features"),
     )
 
 
@@ -220,8 +220,17 @@ def _same(block: AnyArray) -> AnyArray:
     return block
 
 
-def _flat(block: AnyArray) -> AnyArray:
-    return block.reshape(len(block), -1)
+def _flat(block: AnyArray, dtype: str) -> AnyArray:
+    return block.reshape(len(block), -1).astype(dtype, copy=False)
+
+
+def _own_name(what: str) -> str:
+    """A name that no other graph has.
+
+    Dask merges tasks, and names them after the last. The same name for tasks that are merged in another way, in another
+    graph over the same array, confuses the scheduler (dask#9888).
+    """
+    return f"{what}-{uuid.uuid4().hex[:12]}"
 
 
 def _aligned(chunks: Sequence[int]) -> tuple[int, ...]:

@@ -127,6 +127,7 @@ def test_worker_processes(reference: Any, cluster: Connection, dtype: str, weigh
     assert_same(found, reference[dtype, weighted])
 
 
+@pytest.mark.slow
 def test_workers_do_not_import_scikit_learn(start_cluster: Any, caplog: pytest.LogCaptureFixture) -> None:
     array = da.from_array(images(), chunks=(800, -1, -1))
     with start_cluster(1) as connection, dask.config.set(scheduler=connection.client):

@@ -145,6 +145,7 @@ def run_here(workflow: Path, collection: Collection, address: str) -> Callable[.
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("checkpoints", "delay"), [(2, 0.0), (4, 0.1), (9, 0.0)])
 def test_a_driver_killed_goes_on_where_it_was(
     start: Callable[..., Any],

@@ -375,6 +375,7 @@ def test_force_forgets_only_what_is_chosen(run_explore: Callable[..., fmnist_das
     assert statuses == {"duplicates": "SUCCEEDED", "pixels": "REUSED", "properties": "REUSED"}
 
 
+@pytest.mark.slow
 def test_a_cluster_file_overlays_dasks_configuration(steps: Path, tmp_path: Path) -> None:
     path = tmp_path / "cluster.yaml"
     path.write_text(

@@ -95,6 +95,7 @@ def test_more_clusters_than_images_is_said(cluster: Connection, tmp_path: Path) 
     assert run.manifest["steps"]["pca"]["status"] == "SUCCEEDED"
 
 
+@pytest.mark.slow
 def test_dask_ml_as_engine(start_cluster: Any, tmp_path: Path) -> None:
     """On workers of its own: dask-ml and what it imports stay in them."""
     steps = {

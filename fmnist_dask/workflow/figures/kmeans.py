@@ -209,7 +209,7 @@ def _convergence_section(dataset: xarray.Dataset, table: ClusterTable, context: 
             Figure(
                 ranked_dots(starts, "start, best first", "inertia on the subset", "start"),
                 title=f"{count(len(starts), 'start')} on {where}",
-                caption="The best went on to passes over all images. Numbers are of the subset, along its main directions.",
+                caption="The best went on to passes over all images. Numbers are of the subset, in its main plane.",
             )
         )
     if charts:
