@@ -10,6 +10,7 @@ import numpy as np
 from fmnist_dask.errors import UsageError
 from fmnist_dask.kernels.gram import scatter_of
 from fmnist_dask.models.grids import grid_of
+from fmnist_dask.passes.blas import one_blas_thread
 from fmnist_dask.passes.parameters import ArrayParameter, grid_scale
 from fmnist_dask.passes.protocol import Algorithm, Readable, Reduction, Scan
 from fmnist_dask.passes.reductions.codes import Sketch
@@ -175,14 +176,13 @@ def from_scatter(
 ) -> PCAModel:
     """Components from the scatter matrix, by LAPACK's symmetric eigensolver on one thread."""
     import scipy.linalg
-    from threadpoolctl import threadpool_limits
 
     d = len(scatter)
     total = float(np.trace(scatter))
     most = min(n, d)
     whole = n_components is None or (isinstance(n_components, float) and not n_components.is_integer())
     asked = most if n_components is None or whole else int(n_components)
-    with threadpool_limits(1):
+    with one_blas_thread():
         lengths, vectors = scipy.linalg.eigh(scatter, subset_by_index=[d - asked, d - 1], overwrite_a=True)
     lengths = np.maximum(lengths[::-1], 0.0)
     if whole and n_components is not None:
@@ -217,7 +217,6 @@ def _randomized(
 ) -> Algorithm[PCAModel]:
     """Subspace iteration on the covariance, which is never made: each round is one pass."""
     import scipy.linalg
-    from threadpoolctl import threadpool_limits
 
     d = len(mean)
     asked = min(n, d) if options.n_components is None else int(options.n_components)
@@ -230,7 +229,7 @@ def _randomized(
         product = (yield Scan({"sketch": Sketch(ArrayParameter(mean), ArrayParameter(basis), scale)}, split=split))[
             "sketch"
         ]
-        with threadpool_limits(1):
+        with one_blas_thread():
             # Rayleigh and Ritz: the best directions within the span of the basis.
             small = basis.T @ product
             lengths, turn = scipy.linalg.eigh((small + small.T) / 2)
