@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import dataclass, replace
 from importlib import resources
+from typing import Any
 
 import jinja2
 from bokeh.document import Document
@@ -38,6 +40,7 @@ __all__ = [
     "Profile", "Profiles", "Section", "Swatch", "Switch", "Table", "Text", "Tile", "assemble", "render",
 ]  # fmt: skip
 
+PERCENT = re.compile(r"(?<=\d) %")
 #: Places of sections on the page: steps that build later sections take numbers between or above these.
 ORDER_CLASSES, ORDER_SIZES, ORDER_SAMPLE = 100, 110, 120
 ORDER_PIXELS, ORDER_SPLITS, ORDER_VALUES, ORDER_TABLE = 200, 210, 220, 230
@@ -215,9 +218,18 @@ def _bokeh_script() -> Markup:
 def _template() -> jinja2.Template:
     text = resources.files("fmnist_dask.report").joinpath("template.html").read_text(encoding="utf-8")
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_keep_together,
     )
     return environment.from_string(text)
+
+
+def _keep_together(value: Any) -> Any:
+    """A text whose percent signs stay on the line of their number; markup as it is."""
+    return PERCENT.sub("\N{NO-BREAK SPACE}%", value) if type(value) is str else value
 
 
 def _slug(name: str) -> str:

@@ -73,3 +73,13 @@ def cpu_name() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
+
+
+def blas_names() -> list[str]:
+    """Libraries for matrix products of NumPy and SciPy, with the kernels that they chose for this processor."""
+    import scipy.linalg  # noqa: F401 - brings its own beside NumPy's
+    from threadpoolctl import threadpool_info
+
+    found = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    return sorted({" ".join(str(library.get(key, "")) for key in ("internal_api", "version", "architecture")).strip()
+                   for library in found})  # fmt: skip

@@ -93,6 +93,7 @@ def _run_facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
             ("ended", moment(manifest.get("ended"))),
             ("cluster", ", ".join(part for part in parts if part)),
             ("processor", manifest.get("cpu")),
+            ("matrix products", ", ".join(manifest.get("blas") or ())),
             (
                 "versions",
                 ", ".join(f"{name} {version}" for name, version in as_mapping(manifest.get("versions")).items()),

@@ -9,7 +9,7 @@ from fmnist_dask.collection.sources.base import Source
 from fmnist_dask.collection.store import Collection
 from fmnist_dask.errors import FmnistDaskError
 from fmnist_dask.passes.probe import resident_bytes
-from fmnist_dask.workflow.fingerprint import cpu_name, recorded_versions
+from fmnist_dask.workflow.fingerprint import blas_names, cpu_name, recorded_versions
 from fmnist_dask.workflow.model import Workflow
 from fmnist_dask.workflow.publish import Published
 from fmnist_dask.workflow.registry import StepResult
@@ -73,6 +73,7 @@ def begin_record(run: RunDirectory, workflow: Workflow, source: Source | Collect
         "seed": workflow.seed,
         "versions": recorded_versions(),
         "cpu": cpu_name(),
+        "blas": blas_names(),
         "cluster": run.manifest.get("cluster"),
         "started": now(),
         "ended": None,

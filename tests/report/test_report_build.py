@@ -256,3 +256,9 @@ def test_steps_of_one_kind_get_anchors_of_their_own():
 def test_cards_do_not_link_to_sections_that_are_missing():
     page = assemble(Page("t", cards=(Card("1", "one", link="nowhere"),)), {})
     assert page.cards[0].link == ""
+
+
+def test_a_percent_sign_stays_with_its_number():
+    page = Page("title", cards=(Card("86.3 %", "label", "90 % would"),))
+    assert "86.3\N{NO-BREAK SPACE}%" in render(page)
+    assert "90\N{NO-BREAK SPACE}% would" in render(page)

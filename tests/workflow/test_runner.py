@@ -74,6 +74,7 @@ def test_the_manifest_keeps_its_contract(first: fmnist_dask.Run) -> None:
         "seed",
         "versions",
         "cpu",
+        "blas",
         "cluster",
         "started",
         "ended",
@@ -87,6 +88,7 @@ def test_the_manifest_keeps_its_contract(first: fmnist_dask.Run) -> None:
     ]
     assert not [key for key in wanted if key not in manifest]
     assert manifest["status"] == "SUCCEEDED"
+    assert any("blas" in name or "mkl" in name for name in manifest["blas"])
     assert manifest["run"] == first.path.name
     assert manifest["passes"] == 1
     assert manifest["bytes_read"] == N * 784
