@@ -93,6 +93,16 @@ def once(event: str, step: str, count: int = 1) -> Moment:
     return wait
 
 
+def both(first: Moment, second: Moment) -> Moment:
+    """One moment, and then another."""
+
+    def wait(place: Path) -> None:
+        first(place)
+        second(place)
+
+    return wait
+
+
 def check(source: list[str], undisturbed: Path, place: Path, moments: list[Moment]) -> dict[str, Any]:
     """Kill runs at these moments, go on each time, compare the end; no checkpoint may be lost."""
     saved: dict[str, int] = {}
@@ -145,7 +155,10 @@ def test_killed_at_twenty_random_moments(undisturbed: tuple[Path, float], tmp_pa
     draw = random.Random(24680)
     resumed = 0
     for number in range(20):
-        manifest = check(GARMENTS, place, tmp_path / str(number), [after(draw.uniform(0.1, 1.0) * seconds)])
+        # Half of them anywhere, half of them while it iterates, which is a small part of a run's time.
+        anywhere, iterating = after(draw.uniform(0.1, 1.0) * seconds), after(draw.uniform(0.0, 1.5))
+        moment = anywhere if number % 2 else both(once("checkpoint", "clusters"), iterating)
+        manifest = check(GARMENTS, place, tmp_path / str(number), [moment])
         resumed += any(record.get("resumed_passes") for record in manifest["steps"].values())
     assert resumed >= 3
 
