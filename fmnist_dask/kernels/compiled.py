@@ -231,7 +231,7 @@ def add_pixels(pixels, labels, sums):  # pragma: no cover - compiled
 
 @numba.njit(nogil=True, cache=True)
 def add_scaled(features, shift, weights, scale, labels, sums):  # pragma: no cover - compiled
-    """Add weight times shifted features, as multiples of ``1 / scale``, to the sum of each row's group.
+    """Add weight times shifted features, as multiples of ``1 / scale`` of each feature, to the sum of each row's group.
 
     Integers add up to the same sum in any order, which floats do not.
 
@@ -240,6 +240,7 @@ def add_scaled(features, shift, weights, scale, labels, sums):  # pragma: no cov
     features : float array, shape (m, d)
     shift : float64 array, shape (d,)
     weights : float64 array, shape (m,)
+    scale : float64 array, shape (d,)
     labels : int64 array, shape (m, r)
     sums : int64 array, shape (k, d)
         Changed in place.
@@ -248,7 +249,7 @@ def add_scaled(features, shift, weights, scale, labels, sums):  # pragma: no cov
         for group in range(labels.shape[1]):
             target = labels[row, group]
             for at in range(features.shape[1]):
-                value = weights[row] * (np.float64(features[row, at]) - shift[at]) * scale
+                value = weights[row] * (np.float64(features[row, at]) - shift[at]) * scale[at]
                 sums[target, at] += np.int64(np.rint(value))
 
 
@@ -258,10 +259,11 @@ def add_scaled_squares(features, shift, weights, scale, squares):  # pragma: no 
 
     Parameters
     ----------
+    scale : float64 array, shape (d,)
     squares : int64 array, shape (d,)
         Changed in place.
     """
     for row in range(features.shape[0]):
         for at in range(features.shape[1]):
             difference = np.float64(features[row, at]) - shift[at]
-            squares[at] += np.int64(np.rint(weights[row] * difference * difference * scale))
+            squares[at] += np.int64(np.rint(weights[row] * difference * difference * scale[at]))

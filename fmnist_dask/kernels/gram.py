@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fmnist_dask.typing import AnyArray, FloatArray, UInt8Array
+from fmnist_dask.typing import AnyArray, FloatArray, IntArray, UInt8Array
 
 #: Subtracted from pixels, so that products are below 2¹⁴ and more rows fit a panel.
 OFFSET = 128
@@ -46,14 +46,25 @@ def scatter_of(gram: FloatArray, sums: AnyArray, n: int) -> tuple[FloatArray, Fl
     scatter : float64 array, shape (d, d)
         ``Σ (x − mean)(x − mean)ᵀ``.
     """
-    nearest = np.rint(sums / n).astype(np.int64)
+    nearest, rest = _split_mean(sums, n)
     moved = gram.astype(np.int64)
     product = np.multiply.outer(sums, nearest)
     moved -= product
     moved -= product.T
     moved += n * np.multiply.outer(nearest, nearest)
-    rest = (sums - n * nearest).astype(np.float64)
-    mean = OFFSET + nearest + rest / n
     scatter: FloatArray = moved.astype(np.float64)
     scatter -= np.multiply.outer(rest / n, rest)
-    return mean, scatter
+    return mean_of(sums, n), scatter
+
+
+def mean_of(sums: AnyArray, n: int) -> FloatArray:
+    """Mean from what :func:`add_gram` gathered, shape (d,)."""
+    nearest, rest = _split_mean(sums, n)
+    mean: FloatArray = OFFSET + nearest + rest / n
+    return mean
+
+
+def _split_mean(sums: AnyArray, n: int) -> tuple[IntArray, FloatArray]:
+    """The integer nearest to each mean about the offset, and n times what is left."""
+    nearest = np.rint(sums / n).astype(np.int64)
+    return nearest, (sums - n * nearest).astype(np.float64)

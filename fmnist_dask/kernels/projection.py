@@ -48,12 +48,14 @@ def project(features: AnyArray, rows: IntArray, mean: FloatArray, directions: Fl
     return codes
 
 
-def sketch(features: AnyArray, rows: IntArray, mean: FloatArray, basis: FloatArray, scale: float) -> IntArray:
+def sketch(features: AnyArray, rows: IntArray, mean: FloatArray, basis: FloatArray, scale: FloatArray) -> IntArray:
     """``Σ (x − mean)((x − mean) · basis)`` over rows, as integers: each panel's sum counts as ``round(v * scale)``.
 
     Parameters
     ----------
     basis : float64 array, shape (d, l)
+    scale : float64 array, shape (d,)
+        Of each feature.
 
     Returns
     -------
@@ -63,12 +65,18 @@ def sketch(features: AnyArray, rows: IntArray, mean: FloatArray, basis: FloatArr
     columns = np.ascontiguousarray(basis)
     for part in panels(rows):
         centred = features[part] - mean
-        total += np.rint(centred.T @ (centred @ columns) * scale).astype(np.int64)
+        total += np.rint(centred.T @ (centred @ columns) * scale[:, None]).astype(np.int64)
     return total
 
 
-def scatter_about(features: AnyArray, rows: IntArray, mean: FloatArray, scale: float, total: IntArray) -> None:
-    """Add ``Σ (x − mean)(x − mean)ᵀ`` to ``total``, shape (d, d); each panel's sum counts as ``round(v * scale)``."""
+def scatter_about(features: AnyArray, rows: IntArray, mean: FloatArray, scale: FloatArray, total: IntArray) -> None:
+    """Add ``Σ (x − mean)(x − mean)ᵀ`` to ``total``, shape (d, d), as integers.
+
+    Parameters
+    ----------
+    scale : float64 array, shape (d,)
+        Powers of two. Each panel's sum over features i and j counts as ``round(v * scale[i] * scale[j])``.
+    """
     for part in panels(rows):
-        centred = features[part] - mean
-        total += np.rint(centred.T @ centred * scale).astype(np.int64)
+        centred = (features[part] - mean) * scale
+        total += np.rint(centred.T @ centred).astype(np.int64)

@@ -28,5 +28,5 @@ def warm_kernels() -> None:
         squared_distances(features, sets, nearest(features, sets)[:, 0])
     scaled = pixels.astype(np.float32)
     ones = np.ones(4)
-    add_scaled(scaled, np.zeros(16), ones, 1.0, groups, np.zeros((1, 16), dtype=np.int64))
-    add_scaled_squares(scaled, np.zeros(16), ones, 1.0, np.zeros(16, dtype=np.int64))
+    add_scaled(scaled, np.zeros(16), ones, np.ones(16), groups, np.zeros((1, 16), dtype=np.int64))
+    add_scaled_squares(scaled, np.zeros(16), ones, np.ones(16), np.zeros(16, dtype=np.int64))

@@ -56,17 +56,7 @@ def describe_clusters(
     unit
         Length that counts as 1 in the column ``distance``.
     """
-    parameter = model.parameter
-    reach = float(np.einsum("kd,kd->k", parameter.centres.values, parameter.centres.values).max())
-    scale = grid_scale(2 * model.square_sum + 2 * model.n * reach)
-    found = yield Scan(
-        {
-            "sums": ClusterSums(parameter, model.grid),
-            "members": ClusterMembers(parameter, len(source.class_names), examples, scale),
-        },
-        {"assignment": Assignment(parameter, unit)},
-        split=split,
-    )
+    found = yield members_scan(source, model, split, examples, unit)
     sums, members = found["sums"], found["members"]
     size = sums["count"]
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -79,6 +69,21 @@ def describe_clusters(
         mean_image=mean.reshape(-1, *source.image_shape),
         examples={kind: members[kind] for kind in ("nearest", "farthest")},
         columns=found["assignment"],
+    )
+
+
+def members_scan(source: Readable, model: KMeansModel, split: str, examples: int, unit: float) -> Scan:
+    """The pass of :func:`describe_clusters`."""
+    parameter = model.parameter
+    reach = float(np.einsum("kd,kd->k", parameter.centres.values, parameter.centres.values).max())
+    scale = grid_scale(2 * float(model.square_sum) + 2 * model.n * reach)
+    return Scan(
+        {
+            "sums": ClusterSums(parameter, model.grid),
+            "members": ClusterMembers(parameter, len(source.class_names), examples, scale),
+        },
+        {"assignment": Assignment(parameter, unit)},
+        split=split,
     )
 
 

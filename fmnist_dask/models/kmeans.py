@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -11,9 +12,9 @@ import numpy as np
 
 from fmnist_dask.errors import UsageError
 from fmnist_dask.kernels.nearest import CentreSets
-from fmnist_dask.kernels.seeding import find_starts, group_means, principal_plane
+from fmnist_dask.kernels.seeding import find_starts, group_means, plane_bytes, principal_plane, search_bytes
 from fmnist_dask.models.grids import grid_of
-from fmnist_dask.models.starts import Lane, drop_hopeless, drop_repeated, relocated
+from fmnist_dask.models.starts import MOST_LANES, Lane, drop_hopeless, drop_repeated, relocated
 from fmnist_dask.passes.parameters import Grid, SetsParameter
 from fmnist_dask.passes.protocol import Algorithm, Call, Readable, Scan, Tasks
 from fmnist_dask.passes.reductions.clusters import ClusterSums, FarthestSamples, Race
@@ -22,8 +23,11 @@ from fmnist_dask.passes.reductions.subset import RandomSubset, subset_rows
 from fmnist_dask.typing import AnyArray, FloatArray
 
 Init = Literal["k-means++", "k-means||", "random"]
-#: Samples of the subset for each cluster, at least.
+#: Samples of the subset for each cluster, and for each of very many.
 SUBSET_PER_CLUSTER = 64
+LEAST_PER_CLUSTER = 16
+#: Samples of the subset that are enough unless there are very many clusters.
+LARGE_SUBSET = 2**15
 #: Bytes of a subset on which all starts take less time than a call of their own would.
 SMALL_SUBSET = 2**16
 #: Rounds of k-means||, and candidates drawn in each for each cluster (Bahmani et al. 2012).
@@ -78,7 +82,7 @@ class KMeansModel:
     shift, grid
         How the features were read; see :class:`~fmnist_dask.passes.parameters.Grid`.
     square_sum
-        Weighted sum of all squared lengths, about the shift.
+        Weighted sum of all squared lengths, about the shift; weights count in the grid's unit.
     n
         Samples.
     history : list of lists
@@ -112,7 +116,8 @@ class KMeansModel:
 
     def inertia_of(self, sums: dict[str, AnyArray]) -> float:
         """Sum of squared distances about the centres, from the sums of the clusters that they make."""
-        return inertia_about(CentreSets.of([self.centres], self.shift).centres, sums, self.square_sum)
+        measure = pixel_inertia_about if self.grid is None else inertia_about
+        return measure(CentreSets.of([self.centres], self.shift).centres, sums, self.square_sum)
 
 
 def inertia_about(centres: FloatArray, sums: dict[str, AnyArray], square_sum: float) -> float:
@@ -138,6 +143,22 @@ def inertia_about(centres: FloatArray, sums: dict[str, AnyArray], square_sum: fl
     return max(within, 0.0) + float(np.einsum("k,kd,kd->", weight[held], moved, moved))
 
 
+def pixel_inertia_about(centres: FloatArray, sums: dict[str, AnyArray], square_sum: float) -> float:
+    """The same from integers: nothing is lost where clusters are tight and far from the origin.
+
+    Only remainders of divisions, each below 1, and what the centres are beside the means, are floats.
+    """
+    weight, total = sums["weight"], sums["sum"]
+    held = weight > 0
+    lengths = (total[held].astype(np.int64).astype(object) ** 2).sum(axis=1)
+    counts = [int(count) for count in weight[held]]
+    parts = [divmod(int(length), count) for length, count in zip(lengths, counts, strict=True)]
+    whole = int(square_sum) - sum(quotient for quotient, _ in parts)
+    rest = math.fsum(remainder / count for (_, remainder), count in zip(parts, counts, strict=True))
+    moved = centres[held] - total[held] / weight[held, None]
+    return max(whole - rest, 0.0) + float(np.einsum("k,kd,kd->", weight[held], moved, moved))
+
+
 @dataclass
 class _Data:
     """What the first passes tell of the samples."""
@@ -153,7 +174,8 @@ class _Data:
         """Sum of squares and mean variance, from the moments about the shift."""
         weight = moments["weight"]
         mean = moments["sum"] / weight
-        self.square_sum = float(moments["square"].sum())
+        squares = moments["square"]
+        self.square_sum = sum(map(int, squares)) if self.grid is None else float(squares.sum())
         self.variance = float(np.mean(np.maximum(moments["square"] / weight - mean * mean, 0)))
 
 
@@ -201,6 +223,19 @@ def kmeans(source: Readable, n: int, options: KMeansOptions, split: str = "all")
     )
 
 
+def lanes_of(options: KMeansOptions) -> int:
+    """Starts that may go through a full pass together."""
+    if not isinstance(options.init, str):
+        return 1
+    return options.n_init if options.init == "k-means||" else min(options.n_init, MOST_LANES)
+
+
+def subset_size(source: Readable, n: int, options: KMeansOptions) -> int:
+    """Samples among which starts are looked for."""
+    k = options.n_clusters
+    return min(n, subset_rows(source, n, min(SUBSET_PER_CLUSTER * k, max(LARGE_SUBSET, LEAST_PER_CLUSTER * k))))
+
+
 def _check(n: int, source: Readable, options: KMeansOptions) -> None:
     if options.n_clusters < 1:
         raise UsageError(f"n_clusters is {options.n_clusters}", "ask for 1 cluster or more")
@@ -219,7 +254,7 @@ def _check(n: int, source: Readable, options: KMeansOptions) -> None:
 
 def _look(source: Readable, n: int, options: KMeansOptions, split: str) -> Algorithm[_Data]:
     """Subset, range and moments of the samples."""
-    count = subset_rows(source, n, SUBSET_PER_CLUSTER * options.n_clusters)
+    count = subset_size(source, n, options)
     wanted: dict[str, Any] = {}
     if isinstance(options.init, str):
         wanted["subset"] = RandomSubset(count, n, options.seed, options.weighted)
@@ -264,21 +299,23 @@ def _search(
     """Starts on a subset: (number, labels, inertia) each."""
 
     def nothing() -> list[Any]:
-        return [np.zeros((len(features), 2), dtype=np.float32)]
+        return [(np.zeros((len(features), 2), dtype=np.float32), 1.0)]
 
-    plane = Tasks("starts plane", (Call(principal_plane),), 12 * features.size, expected=nothing, shared=features)
-    points = (yield plane)[0]
+    cost = plane_bytes(len(features), features.shape[1])
+    plane = Tasks("starts plane", (Call(principal_plane),), cost, expected=nothing, shared=features)
+    points, unit = (yield plane)[0]
     size = len(numbers) if features.nbytes <= SMALL_SUBSET else 1
     groups = [list(numbers[at : at + size]) for at in range(0, len(numbers), size)]
     calls = tuple(
         Call(find_starts, (mass, options.n_clusters, options.seed, group, str(options.init), options.swaps), len(group))
         for group in groups
     )
-    cost = points.nbytes + 24 * len(points) * (options.n_clusters + 16)
+    cost = search_bytes(len(points), points.shape[1], options.n_clusters)
     answers = yield Tasks("starts", calls, cost, unit="starts", shared=points)
     found = []
     for group, starts in zip(groups, answers, strict=True):
-        found += [(number, start["labels"], start["inertia"]) for number, start in zip(group, starts, strict=True)]
+        pairs = zip(group, starts, strict=True)
+        found += [(number, start["labels"], start["inertia"] * unit**2) for number, start in pairs]
     return found
 
 
@@ -322,6 +359,8 @@ def _iterate(data: _Data, lanes: list[Lane], options: KMeansOptions, split: str)
     if any(empty):
         reduction = FarthestSamples(parameter, empty, options.weighted)
         farthest = (yield Scan({"farthest": reduction}, split=split))["farthest"]
+        unit = 1.0 if data.grid is None else data.grid.weight_unit
+        farthest = [{**far, "weight": far["weight"] / unit} if far else far for far in farthest]
     for lane, part, far in zip(lanes, parts, farthest, strict=True):
         old = lane.centres
         lane.history.append(inertia_about(old, part, data.square_sum))

@@ -11,7 +11,7 @@ from fmnist_dask.errors import UsageError
 from fmnist_dask.kernels.gram import scatter_of
 from fmnist_dask.models.grids import grid_of
 from fmnist_dask.passes.blas import one_blas_thread
-from fmnist_dask.passes.parameters import ArrayParameter, grid_scale
+from fmnist_dask.passes.parameters import ArrayParameter, grid_scales, root_scales
 from fmnist_dask.passes.protocol import Algorithm, Readable, Reduction, Scan
 from fmnist_dask.passes.reductions.codes import Sketch
 from fmnist_dask.passes.reductions.moments import FeatureRange, Moments
@@ -24,6 +24,8 @@ MOST_EXACT_FEATURES = 4096
 #: Directions that a randomized PCA carries beyond those asked for, and rounds of its iteration.
 OVERSAMPLES = 10
 ROUNDS = 5
+#: What a sum of squares about a mean may be off by, as a share of that about the shift.
+SQUARES_OFF = 1e-12
 
 
 @dataclass(frozen=True)
@@ -137,13 +139,19 @@ def pca(
         grid = grid_of(found.pop("range"))
         moments, shift = (yield Scan({"moments": Moments(grid)}, split=split))["moments"], grid.shift.values
     mean = moments["sum"] / n + shift
+    squares = squares_about(mean - shift, moments["square"], n)
     variance = float((moments["square"].sum() - ((mean - shift) ** 2).sum() * n) / max(n - 1, 1))
     if exact:
-        # Deviations of one sample are at most the root of their sum of squares, and products half of that.
-        about = ScatterAbout(ArrayParameter(mean), grid_scale(variance * n))
+        about = ScatterAbout(ArrayParameter(mean), ArrayParameter(root_scales(2 * squares)))
         scatter = (yield Scan({"scatter": about}, split=split))["scatter"]
         return from_scatter(mean, scatter, n, options.n_components, found)
-    return (yield from _randomized(mean, max(variance, 0.0), n, options, split, found))
+    return (yield from _randomized(mean, max(variance, 0.0), squares, n, options, split, found))
+
+
+def squares_about(mean: FloatArray, square: FloatArray, n: int) -> FloatArray:
+    """Upper bound of each feature's sum of squares about its mean, from that about the shift."""
+    bound: FloatArray = np.maximum(square - mean * mean * n, 0.0) + square * SQUARES_OFF
+    return bound
 
 
 def _check(source: Readable, n: int, options: PCAOptions) -> None:
@@ -213,7 +221,13 @@ def oriented(components: AnyArray) -> FloatArray:
 
 
 def _randomized(
-    mean: FloatArray, variance: float, n: int, options: PCAOptions, split: str, extra: dict[str, Any]
+    mean: FloatArray,
+    variance: float,
+    squares: FloatArray,
+    n: int,
+    options: PCAOptions,
+    split: str,
+    extra: dict[str, Any],
 ) -> Algorithm[PCAModel]:
     """Subspace iteration on the covariance, which is never made: each round is one pass."""
     import scipy.linalg
@@ -223,8 +237,8 @@ def _randomized(
     width = min(d, n, asked + OVERSAMPLES)
     basis = np.random.default_rng([options.seed, 0x9CA]).standard_normal((d, width))
     basis = scipy.linalg.qr(basis, mode="economic")[0]
-    # No entry of a panel's sum, nor of the sum over all panels, is larger than the scatter's trace.
-    scale = grid_scale(variance * n)
+    # A feature's products with coordinates are at most the root of both sums of squares.
+    scale = ArrayParameter(grid_scales(2 * np.sqrt(squares * squares.sum())))
     for _ in range(ROUNDS):
         product = (yield Scan({"sketch": Sketch(ArrayParameter(mean), ArrayParameter(basis), scale)}, split=split))[
             "sketch"

@@ -28,6 +28,8 @@ from fmnist_dask.typing import AnyArray
 CHUNK_BYTES = 4 * 2**20
 #: Parts of a pass for each thread, so that threads end together.
 PARTS_PER_THREAD = 4
+#: Of the memory that is left, what calls may take together.
+MEMORY_SHARE = 0.5
 #: Bytes below which threads cost more than they bring.
 SINGLE_THREAD_BYTES = 2**20
 
@@ -193,8 +195,15 @@ class ArrayEngine(TableEngine):
         """Run independent calls; see :class:`~fmnist_dask.passes.protocol.Engine`."""
         first = () if tasks.shared is None else (tasks.shared,)
         self.statistics.tasks += len(tasks.calls)
+        threads = self.threads
+        if tasks.task_bytes:
+            import psutil
+
+            # Calls run one by one rather than fill the memory that is left.
+            room = int(psutil.virtual_memory().available * MEMORY_SHARE)
+            threads = max(1, min(threads, room // tasks.task_bytes))
         with one_blas_thread():
-            return _mapped(lambda call: call.function(*first, *call.arguments), tasks.calls, self.threads)
+            return _mapped(lambda call: call.function(*first, *call.arguments), tasks.calls, threads)
 
 
 def apply_rows(function: RowFunction, features: AnyArray) -> AnyArray:

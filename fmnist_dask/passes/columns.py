@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from fmnist_dask.collection.store import configure_zarr
-from fmnist_dask.passes.identity import NotIdentifiableError, digest_of
+from fmnist_dask.passes.identity import NotIdentifiableError, code_stamp, digest_of
 from fmnist_dask.passes.protocol import Column, Readable
 from fmnist_dask.typing import AnyArray
 
@@ -46,7 +46,7 @@ def column_key(source: Readable, column: Column, split: int | None) -> str | Non
     """Name of a column's place; ``None`` for one that another process could not name again."""
     try:
         # Variables are part of it: what stands at one place is of one shape and type, and workers may keep it open.
-        return digest_of((column, split, source, column.variables(source)))
+        return digest_of((column, split, source, column.variables(source), code_stamp()))
     except NotIdentifiableError:
         return None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import pickle
 import time
@@ -11,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import dask.config
 
 from fmnist_dask.collection.store import split_code
 from fmnist_dask.errors import ClusterError, FmnistDaskError
@@ -21,6 +22,7 @@ from fmnist_dask.passes.meter import Meter, reporter
 from fmnist_dask.passes.probe import release_memory
 from fmnist_dask.passes.protocol import PassProgress, PassStatistics, ProgressCallback, Readable, Scan, State, Tasks
 from fmnist_dask.passes.segments import Part, SegmentStore, Span, cut_segments
+from fmnist_dask.passes.shared import Shared, forget_shared
 from fmnist_dask.passes.sizing import PassPlan, Workers, check_memory, plan_pass, row_bytes, wanted_chunks
 from fmnist_dask.passes.worker import combine_states, run_chunks
 
@@ -97,7 +99,7 @@ class DistributedEngine:
         with Meter(self.client, f"pass {number}", source, plan.tasks, prepared.resumed, progress) as meter:
             states = self._run(prepared, f"{number}-{fused.title}", meter)
         # States that were merged are freed by now, outside of any task.
-        self.client.run(release_memory)
+        self.client.run(_end_pass)
         for variables in prepared.columns:
             for written in variables.values():
                 mark_complete(Path(written.path).parent)
@@ -148,7 +150,8 @@ class DistributedEngine:
             return [reduction.initial(prepared.source) for reduction, _ in prepared.fused.reductions]
         tree = _Tree(self.client, f"{title}-{uuid.uuid4().hex[:8]}", plan.fan_in)
         parameters = (prepared.source, prepared.fused, prepared.columns, plan.prefetch, prepared.store)
-        tree.shared = self._parameters(parameters, len(plan.tasks) + len(parts), f"parameters-{tree.name}")
+        count = len(plan.tasks) + len(parts)
+        tree.shared = self._share(pickle.dumps(parameters), count, f"parameters-{tree.name}")
         futures = self.client.map(
             _run_task,
             plan.tasks,
@@ -176,17 +179,17 @@ class DistributedEngine:
             save.exception()  # what is still being saved must not come after it has been discarded
         return states
 
-    def _parameters(self, value: Any, count: int, key: str) -> Any:
-        """What ``count`` tasks share, pickled; to be an argument of each."""
-        pickled = pickle.dumps(value)
+    def _share(self, pickled: bytes, count: int, key: str) -> Any:
+        """What ``count`` tasks share, to be an argument of each."""
         # A handful of tasks that depend on one result would all run where that lies: Dask spreads dependent tasks over
         # the workers only where there are more than two a thread.
         few = count <= 4 * self.workers.total_threads + 1 and len(pickled) <= EMBEDDED_PART
         if few or len(pickled) * count <= EMBEDDED_BYTES:
-            return pickled
+            return Shared(key, pickled)
         # Large parameters are the result of a task of their own: sent to a worker once, made again if it dies. Small
         # ones go with each task, or tasks would gather where that result lies.
-        return self.client.submit(bytes, pickled, key=key)
+        with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TiB"}):
+            return self.client.submit(Shared, key, pickled, key=key)
 
     def tasks(self, tasks: Tasks, progress: ProgressCallback | None = None) -> list[Any]:
         """Run independent calls; see :class:`~fmnist_dask.passes.protocol.Engine`."""
@@ -194,14 +197,15 @@ class DistributedEngine:
 
         if not tasks.calls:
             return []
-        needed = self.workers.baseline + self.workers.threads * tasks.task_bytes
+        pickled = pickle.dumps(tasks.shared)
+        needed = self.workers.baseline + 2 * len(pickled) + self.workers.threads * tasks.task_bytes
         check_memory(
             needed, self.workers, f"each call of '{tasks.name}'", "give workers more memory in the cluster file"
         )
         self.planned_worker_bytes = max(self.planned_worker_bytes, needed)
         token, started = uuid.uuid4().hex[:8], time.perf_counter()
         name = tasks.name.replace(" ", "_")
-        shared = self._parameters(tasks.shared, len(tasks.calls), f"parameters-{name}-{token}")
+        shared = self._share(pickled, len(tasks.calls), f"parameters-{name}-{token}")
         futures = [
             self.client.submit(
                 _call, shared, call.function, *call.arguments, key=f"{name}-{token}-{number}", pure=False, retries=2
@@ -217,6 +221,7 @@ class DistributedEngine:
                 if progress is not None:
                     progress(PassProgress(tasks.name, tasks.unit, done, total, seconds=time.perf_counter() - started))
             results = [_result(future) for future in futures]
+            self.client.run(_end_pass)
         except BaseException:
             self.client.cancel(futures)
             raise
@@ -255,9 +260,10 @@ class _Tree:
         return merged
 
 
-@functools.lru_cache(maxsize=4)
-def _parameters(specification: bytes) -> Any:
-    return pickle.loads(specification)  # noqa: S301 - made by this driver
+def _end_pass() -> None:
+    """On each worker."""
+    forget_shared()
+    release_memory()
 
 
 def _nothing() -> None:
@@ -271,8 +277,8 @@ class _Failure:
     error: FmnistDaskError
 
 
-def _run_task(chunks: Sequence[int], number: int, specification: bytes, topic: str) -> list[State] | _Failure:
-    source, fused, columns, prefetch, _ = _parameters(specification)
+def _run_task(chunks: Sequence[int], number: int, specification: Shared, topic: str) -> list[State] | _Failure:
+    source, fused, columns, prefetch, _ = specification.load()
     try:
         states = run_chunks(source, fused, chunks, columns, reporter(topic, number, len(chunks)), prefetch)
     except FmnistDaskError as error:
@@ -281,9 +287,9 @@ def _run_task(chunks: Sequence[int], number: int, specification: bytes, topic: s
     return states
 
 
-def _load_task(span: Span, chunks: Sequence[int], specification: bytes) -> list[State] | _Failure:
+def _load_task(span: Span, chunks: Sequence[int], specification: Shared) -> list[State] | _Failure:
     """States of a range that an earlier run has saved."""
-    source, fused, columns, prefetch, store = _parameters(specification)
+    source, fused, columns, prefetch, store = specification.load()
     try:
         states: list[State] = store.load(span)
     except (OSError, ValueError) as error:
@@ -295,9 +301,9 @@ def _load_task(span: Span, chunks: Sequence[int], specification: bytes) -> list[
     return states
 
 
-def _save_task(states: list[State] | _Failure, span: Span, specification: bytes) -> None:
+def _save_task(states: list[State] | _Failure, span: Span, specification: Shared) -> None:
     """Save the states of a range; one that cannot be saved is read again should the pass be run again."""
-    store = _parameters(specification)[-1]
+    store = specification.load()[-1]
     if not isinstance(states, _Failure):
         try:
             store.save(span, states)
@@ -305,8 +311,8 @@ def _save_task(states: list[State] | _Failure, span: Span, specification: bytes)
             logger.debug("chunks %s are not saved: %s", span, error)
 
 
-def _call(shared: bytes, function: Callable[..., Any], *arguments: Any) -> Any:
-    first = _parameters(shared)
+def _call(shared: Shared, function: Callable[..., Any], *arguments: Any) -> Any:
+    first = shared.load()
     try:
         outcome = function(*arguments) if first is None else function(first, *arguments)
     except FmnistDaskError as error:
@@ -315,11 +321,11 @@ def _call(shared: bytes, function: Callable[..., Any], *arguments: Any) -> Any:
     return outcome
 
 
-def _combine_task(parts: Sequence[list[State] | _Failure], specification: bytes) -> list[State] | _Failure:
+def _combine_task(parts: Sequence[list[State] | _Failure], specification: Shared) -> list[State] | _Failure:
     for part in parts:
         if isinstance(part, _Failure):
             return part
-    return combine_states(_parameters(specification)[1], [part for part in parts if not isinstance(part, _Failure)])
+    return combine_states(specification.load()[1], [part for part in parts if not isinstance(part, _Failure)])
 
 
 def _result(future: Future) -> Any:

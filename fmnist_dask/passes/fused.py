@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +41,10 @@ class FusedScan:
     def part_bytes(self, source: Readable, rows: int) -> int:
         """Bytes of the states of a task over ``rows`` consecutive rows."""
         return sum(reduction.part_bytes(source, rows) for reduction, _ in self.reductions)
+
+    def parameter_bytes(self) -> int:
+        """Bytes that a worker holds of reductions and columns themselves, such as centres: as sent, and loaded."""
+        return 2 * len(pickle.dumps(self))
 
     def scratch_bytes(self, source: Readable, rows: int) -> int:
         """Temporaries while one block is folded in: reductions take turns, columns too."""

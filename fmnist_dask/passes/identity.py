@@ -6,8 +6,10 @@ import copyreg
 import dataclasses
 import functools
 import hashlib
+import importlib.metadata
 import types
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,6 +48,23 @@ def digest_of_request(request: Scan | Tasks) -> str:
     if isinstance(request, Tasks):
         return digest_of(("tasks", request.name, request.calls, request.unit, request.shared))
     return digest_of(("scan", request.reductions, request.columns, request.split))
+
+
+@functools.cache
+def code_stamp() -> str:
+    """Hex digest of what makes states and answers of this release: its own code, NumPy and numba.
+
+    What is kept of a run that has not ended is of use to a process with the same stamp only.
+    """
+    hasher = hashlib.blake2b(digest_size=8)
+    for name in ("numpy", "numba", "scipy"):
+        hasher.update(f"{name} {importlib.metadata.version(name)}\n".encode())
+    package = Path(__file__).parents[1]
+    for room in ("kernels", "passes", "models"):
+        for file in sorted((package / room).rglob("*.py")):
+            hasher.update(str(file.relative_to(package)).encode())
+            hasher.update(file.read_bytes())
+    return hasher.hexdigest()
 
 
 def _walk(value: Any) -> Iterator[bytes | memoryview]:

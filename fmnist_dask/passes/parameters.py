@@ -76,23 +76,29 @@ class SetsParameter:
 class Grid:
     """How floats are turned into integers that add up to the same in any order.
 
-    A value v counts as ``round(v * scale)``. The scale is a power of two so large that no sum over all rows overflows
-    63 bits: for 60,000 rows a value is off by less than 2⁻⁴⁶ of the largest, for a hundred million by 2⁻³⁵.
+    A value v of a feature counts as ``round(v * scale)``. Scales are powers of two so large that no sum over all rows
+    overflows 63 bits: for 60,000 rows a value is off by less than 2⁻⁴⁶ of the feature's largest, for a hundred million
+    by 2⁻³⁵.
 
     Attributes
     ----------
     shift
-        Subtracted from the features first.
-    scale, square_scale, weight_scale
-        Of values, of their squares, and of weights.
+        Subtracted from the features first, shape (d,).
+    scale, square_scale
+        Of values and of their squares, shape (d,).
+    weight_scale
+        Of weights.
+    weight_unit
+        Weights are divided by this power of two first, so that the largest is about 1.
     weighted
         Whether rows have weights, in the array ``sample_weight``.
     """
 
     shift: ArrayParameter
-    scale: float
-    square_scale: float
+    scale: ArrayParameter
+    square_scale: ArrayParameter
     weight_scale: float
+    weight_unit: float = 1.0
     weighted: bool = False
 
     @classmethod
@@ -105,17 +111,42 @@ class Grid:
             ``None`` where rows have no weights.
         """
         shift = low + (high - low) / 2
-        reach = float(max(np.max(high - shift), np.max(shift - low), 0.0))
-        weight = 1.0 if largest_weight is None else largest_weight
+        reach = np.maximum(np.maximum(high - shift, shift - low), 0.0)
+        unit = 1.0 if largest_weight is None else float(np.ldexp(1.0, int(np.frexp(largest_weight)[1])))
         return cls(
             ArrayParameter(shift),
-            grid_scale(reach * weight * n),
-            grid_scale(reach * reach * weight * n),
-            grid_scale(weight * n),
+            ArrayParameter(grid_scales(reach * n)),
+            ArrayParameter(grid_scales(reach * reach * n)),
+            float(grid_scales(np.array(float(n)))),
+            unit,
             largest_weight is not None,
         )
 
 
+def grid_scales(bounds: FloatArray) -> FloatArray:
+    """For each bound, the largest power of two with which a sum of at most that stays below 2⁶²; 1 for sums of zero."""
+    with np.errstate(divide="ignore"):
+        exponents = 61 - np.ceil(np.log2(bounds))
+    exponents = np.where(bounds > 0, np.minimum(exponents, MOST_EXPONENT), 0)
+    scales: FloatArray = np.ldexp(1.0, exponents.astype(np.int64))
+    return scales
+
+
 def grid_scale(bound: float) -> float:
-    """The largest power of two with which a sum of at most ``bound`` stays below 2⁶²."""
-    return 2.0 ** min(61 - int(np.ceil(np.log2(bound))), MOST_EXPONENT) if bound > 0 else 1.0
+    """:func:`grid_scales` of one bound."""
+    return float(grid_scales(np.array(float(bound))))
+
+
+def root_scales(bounds: FloatArray) -> FloatArray:
+    """Powers of two, one a feature, whose products are scales of sums of products of two features.
+
+    Parameters
+    ----------
+    bounds : float64 array, shape (d,)
+        Of each feature's sum of squares. Sums of products are at most the root of two bounds' product.
+    """
+    with np.errstate(divide="ignore"):
+        exponents = np.floor((61 - np.log2(bounds)) / 2)
+    exponents = np.where(bounds > 0, np.minimum(exponents, MOST_EXPONENT // 2), 0)
+    scales: FloatArray = np.ldexp(1.0, exponents.astype(np.int64))
+    return scales

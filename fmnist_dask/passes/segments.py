@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fmnist_dask.passes.encoding import is_whole, read_value, write_value
 from fmnist_dask.passes.fused import FusedScan
-from fmnist_dask.passes.identity import NotIdentifiableError, digest_of
+from fmnist_dask.passes.identity import NotIdentifiableError, code_stamp, digest_of
 from fmnist_dask.passes.protocol import Readable, State
 
 #: A segment reads at least this many bytes for each thread of the cluster: some seconds of work.
@@ -48,7 +48,7 @@ class SegmentStore:
     def of(cls, root: Path, source: Readable, fused: FusedScan, column_keys: Sequence[str]) -> SegmentStore | None:
         """The store of a pass; ``None`` if one of its reductions cannot be found again."""
         try:
-            keys = [digest_of((reduction, split, source)) for reduction, split in fused.reductions]
+            keys = [digest_of((reduction, split, source, code_stamp())) for reduction, split in fused.reductions]
         except NotIdentifiableError:
             return None
         return cls(str(root), (*keys, *column_keys), len(keys))

@@ -128,8 +128,10 @@ def plan_pass(source: Readable, fused: FusedScan, workers: Workers, done: Sequen
     # States of finished tasks wait on the worker until they are merged.
     waiting = state * min(-(-len(tasks) // workers.count), fan_in) if len(tasks) > 1 else 0
 
+    held = fused.parameter_bytes()
+
     def worker_peak(task_bytes: int) -> int:
-        return workers.baseline + max(task_bytes * workers.threads + waiting, combine_bytes + state)
+        return workers.baseline + held + max(task_bytes * workers.threads + waiting, combine_bytes + state)
 
     # Decoding holds the compressed chunk beside the decoded one; the next block is read ahead where there is room.
     task_bytes = int(1.6 * chunk_bytes) + part + scratch

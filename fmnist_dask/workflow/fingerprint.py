@@ -47,7 +47,7 @@ def step_fingerprint(step: Step, spec: StepSpec, collection: str, seed: int, inp
             "collection": collection,
             "seed": seed,
             "inputs": dict(inputs),
-            "libraries": {name: importlib.metadata.version(name) for name in step.libraries},
+            "libraries": {name: importlib.metadata.version(name) for name in step.libraries_of(spec.parameters)},
         }
     )
 

@@ -15,7 +15,7 @@ from typing import Any
 from fmnist_dask.passes.columns import ColumnOnDisk, holds_variables, is_complete
 from fmnist_dask.passes.encoding import Encoded, NotEncodableError, encode, read_outline, read_value, write_encoded
 from fmnist_dask.passes.fused import RawAnswer
-from fmnist_dask.passes.identity import NotIdentifiableError, digest_of_request
+from fmnist_dask.passes.identity import NotIdentifiableError, code_stamp, digest_of, digest_of_request
 from fmnist_dask.passes.protocol import Readable, Request, Scan
 
 logger = logging.getLogger(__name__)
@@ -219,8 +219,8 @@ class Journals:
 
 
 def journal_name(step: str, fingerprint: str) -> str:
-    """Name of a step's journal."""
-    return f"{step}-{fingerprint[:8]}"
+    """Name of a step's journal, of use to this very release."""
+    return f"{step}-{digest_of((fingerprint, code_stamp()))[:8]}"
 
 
 def _directories(parent: Path) -> list[Path]:

@@ -40,10 +40,14 @@ def closure(workflow: Workflow, only: Iterable[str]) -> list[str]:
 
 def algorithm_of(spec: StepSpec, data: StepInput) -> Algorithm[Any]:
     """A step of a workflow as a generator that has not begun."""
-    step = find_step(spec.uses)
-    parameters = step.parameters.model_validate(spec.parameters)
-    arguments = {field: getattr(parameters, field) for field in step.parameters.model_fields}
-    return as_algorithm(step.function, data, arguments)
+    return as_algorithm(find_step(spec.uses).function, data, arguments_of(spec))
+
+
+def arguments_of(spec: StepSpec) -> dict[str, Any]:
+    """What a step's function is called with, defaults included."""
+    schema = find_step(spec.uses).parameters
+    parameters = schema.model_validate(spec.parameters)
+    return {field: getattr(parameters, field) for field in schema.model_fields}
 
 
 def as_algorithm(function: Any, data: StepInput, arguments: dict[str, Any]) -> Algorithm[Any]:

@@ -1,4 +1,7 @@
-"""What a run would do: each algorithm is asked for its first scan, and the scans are fused and sized, not run."""
+"""What a run would do: each algorithm is asked for its first scan, and the scans are fused and sized, not run.
+
+Of later requests, plans say what steps foresee.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +23,10 @@ from fmnist_dask.passes.probe import probe_baseline
 from fmnist_dask.passes.protocol import Readable, Scan, Tasks
 from fmnist_dask.passes.sizing import WORKING_BYTES, Workers, check_memory, plan_pass
 from fmnist_dask.typing import AnyArray
-from fmnist_dask.workflow.load import prerequisites
+from fmnist_dask.workflow.load import INPUTS, prerequisites
 from fmnist_dask.workflow.model import Workflow
-from fmnist_dask.workflow.order import algorithm_of, closure
-from fmnist_dask.workflow.registry import StepInput
+from fmnist_dask.workflow.order import algorithm_of, arguments_of, closure
+from fmnist_dask.workflow.registry import Foreseen, StepInput, find_step
 from fmnist_dask.workflow.steps.ingest import default_store, existing
 
 
@@ -101,7 +104,9 @@ def plan_workflow(
             target = found
     if isinstance(source, Collection):
         target = collection
-    work += _passes(workflow, closure(workflow, only), target, workers)
+    chosen = closure(workflow, only)
+    work += _passes(workflow, chosen, target, workers)
+    work += _later(workflow, chosen, target, workers)
     return {
         "workflow": workflow.name,
         "source": {
@@ -194,6 +199,37 @@ def _passes(workflow: Workflow, chosen: list[str], target: Readable, workers: Wo
     # As the runner does: what is too much together goes through passes of its own.
     alone = [{name: scan} for name, scan in scans.items()]
     return [_pass_row(f"pass {number}", scan, target, workers) for number, scan in enumerate(alone, 1)]
+
+
+def _later(workflow: Workflow, chosen: list[str], target: Readable, workers: Workers) -> list[dict[str, Any]]:
+    """What steps that work on the images foresee of their further requests."""
+    rows = []
+    for name in chosen:
+        spec = workflow.steps[name]
+        foresees = find_step(spec.uses).foresees
+        if foresees is None or spec.on not in INPUTS:
+            continue
+        data = StepInput(target, spec.split, split_code(target, spec.split), workflow.seed, spec.on)
+        for item in foresees(data, **arguments_of(spec)):
+            if item.scan is not None:
+                rows.append(_pass_row(item.name, {name: item.scan}, target, workers))
+            else:
+                rows.append(_calls_row(item, name, workers))
+    return rows
+
+
+def _calls_row(item: Foreseen, step: str, workers: Workers) -> dict[str, Any]:
+    worker_bytes = workers.baseline + 2 * item.shared_bytes + workers.threads * item.task_bytes
+    check_memory(worker_bytes, workers, f"each call of '{item.name}'", "give workers more memory in the cluster file")
+    return {
+        "name": item.name,
+        "steps": [step],
+        "tasks": item.calls,
+        "chunks": 0,
+        "bytes_read": 0,
+        "task_bytes": item.task_bytes,
+        "worker_bytes": worker_bytes,
+    }
 
 
 def _pass_row(name: str, scans: dict[str, Scan], target: Readable, workers: Workers) -> dict[str, Any]:

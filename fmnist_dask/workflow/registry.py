@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pydantic
 
 from fmnist_dask.errors import UsageError, nearest
-from fmnist_dask.passes.protocol import ColumnArray, Readable
+from fmnist_dask.passes.protocol import ColumnArray, Readable, Scan
 
 if TYPE_CHECKING:
     import xarray
@@ -116,6 +116,27 @@ StepFunction = Callable[..., "Generator[Any, Any, StepResult | xarray.Dataset] |
 
 
 @dataclass(frozen=True)
+class Foreseen:
+    """A request that a step is known to come to, for plans.
+
+    Attributes
+    ----------
+    name
+        What it is, in a few words.
+    scan
+        A scan of the size of the one to come; its values do not matter.
+    calls, task_bytes, shared_bytes
+        Instead of a scan: independent calls, the memory of one, and bytes that all of them share.
+    """
+
+    name: str
+    scan: Scan | None = None
+    calls: int = 0
+    task_bytes: int = 0
+    shared_bytes: int = 0
+
+
+@dataclass(frozen=True)
 class Step:
     """A registered step.
 
@@ -132,11 +153,14 @@ class Step:
     figures
         ``module:function`` that builds the step's part of the report; imported when a report is made.
     libraries
-        Packages whose version decides the result; part of the fingerprint.
+        Packages whose version decides the result; part of the fingerprint. By the parameter ``engine`` for steps that
+        have one.
     accepts
         What it handles beyond pixels: ``mask`` (hidden pixels), ``on`` (other steps' results). The rest is refused.
     gives
         What it has for other steps: ``features``, which they may name as ``on``.
+    foresees
+        ``foresees(data, **parameters)``: what may take more memory than the first pass.
     """
 
     name: str
@@ -144,9 +168,10 @@ class Step:
     version: int
     parameters: type[pydantic.BaseModel]
     figures: str | None
-    libraries: tuple[str, ...]
+    libraries: tuple[str, ...] | Mapping[str, tuple[str, ...]]
     accepts: frozenset[str] = frozenset()
     gives: frozenset[str] = frozenset()
+    foresees: Callable[..., Iterable[Foreseen]] | None = None
 
     def contribution(self, dataset: xarray.Dataset, context: ReportContext) -> Contribution | None:
         """The step's part of the report; ``None`` for a step that draws nothing."""
@@ -155,6 +180,12 @@ class Step:
         module, _, function = self.figures.partition(":")
         builder: FigureBuilder = getattr(importlib.import_module(module), function)
         return builder(dataset, context)
+
+    def libraries_of(self, parameters: Mapping[str, Any]) -> tuple[str, ...]:
+        """Packages that decide the result with these parameters."""
+        if isinstance(self.libraries, tuple):
+            return self.libraries
+        return self.libraries[parameters["engine"]]
 
     @property
     def summary(self) -> str:
@@ -170,16 +201,17 @@ def step(
     *,
     version: int = 1,
     figures: str | None = None,
-    libraries: tuple[str, ...] = ("numpy",),
+    libraries: tuple[str, ...] | Mapping[str, tuple[str, ...]] = ("numpy",),
     accepts: Iterable[str] = (),
     gives: Iterable[str] = (),
+    foresees: Callable[..., Iterable[Foreseen]] | None = None,
 ) -> Callable[[StepFunction], StepFunction]:
     """Register a step. Its keyword-only parameters, with types and defaults, are what ``with`` may say."""
 
     def register(function: StepFunction) -> StepFunction:
         schema = _schema(name, function)
         _REGISTERED[name] = Step(
-            name, function, version, schema, figures, libraries, frozenset(accepts), frozenset(gives)
+            name, function, version, schema, figures, libraries, frozenset(accepts), frozenset(gives), foresees
         )
         return function
 

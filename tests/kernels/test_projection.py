@@ -24,14 +24,18 @@ def test_blocks_give_the_same_bits(dtype):
     cuts = [0, 256, 768, 1500]
     parts = [project(features[a:b], rows[a:b], mean, directions) for a, b in itertools.pairwise(cuts)]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
-    pieces = [sketch(features[a:b], rows[a:b], mean, directions, 2.0**20) for a, b in itertools.pairwise(cuts)]
-    np.testing.assert_array_equal(sum(pieces), sketch(features, rows, mean, directions, 2.0**20))
+    scale = 2.0 ** np.arange(40)
+    pieces = [sketch(features[a:b], rows[a:b], mean, directions, scale) for a, b in itertools.pairwise(cuts)]
+    np.testing.assert_array_equal(sum(pieces), sketch(features, rows, mean, directions, scale))
 
 
 def test_scatter_on_a_grid_is_as_good_as_the_grid():
     features = np.random.default_rng(1).standard_normal((1000, 12)).astype(np.float32)
     mean = features.mean(axis=0, dtype=np.float64)
     total = np.zeros((12, 12), dtype=np.int64)
-    scatter_about(features, np.arange(1000), mean, 2.0**40, total)
+    scale = 2.0 ** np.arange(14, 26)
+    scatter_about(features, np.arange(1000), mean, scale, total)
     expected = (features - mean).T @ (features - mean)
-    np.testing.assert_allclose(total / 2.0**40, expected, atol=4 * 2.0**-40 + 1e-12 * np.abs(expected).max())
+    found = total / np.multiply.outer(scale, scale)
+    np.testing.assert_allclose(found, expected, atol=4 * 2.0**-28 + 1e-12 * np.abs(expected).max())
+    np.testing.assert_allclose(found[8:, 8:], expected[8:, 8:], atol=4 * 2.0**-44 + 1e-12 * np.abs(expected).max())

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fmnist_dask.kernels import seeding
 from fmnist_dask.kernels.seeding import StartSearch, find_starts, group_means, principal_plane
 
 
@@ -70,7 +71,39 @@ def test_fewer_distinct_points_than_centres():
 def test_the_plane_keeps_distances_as_far_as_it_can(m, d):
     rng = np.random.default_rng(0)
     features = (rng.standard_normal((m, 10)) @ rng.standard_normal((10, d)) * 20 + 100).astype(np.float32)
-    plane = principal_plane(features)
+    plane, unit = principal_plane(features)
     assert plane.dtype == np.float32
+    assert np.abs(plane).max() <= 64
     centred = features - features.mean(axis=0)
-    np.testing.assert_allclose((plane**2).sum(), (centred**2).sum(), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose((plane**2).sum() * unit**2, (centred**2).sum(), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(1500, 1200), (1100, 3000)])
+def test_the_plane_of_many_features_comes_from_an_iteration(shape):
+    rng = np.random.default_rng(0)
+    features = (rng.standard_normal((shape[0], 30)) @ rng.standard_normal((30, shape[1]))).astype(np.float32)
+    plane, unit = principal_plane(features)
+    assert plane.shape == (shape[0], 48)
+    centred = features - features.mean(axis=0, dtype=np.float64)
+    np.testing.assert_allclose((plane.astype(float) ** 2).sum() * unit**2, (centred**2).sum(), rtol=1e-4)
+
+
+def test_tiles_change_nothing(monkeypatch):
+    points, _ = blobs()
+    whole = find_starts(points, None, 12, 3, [0, 1], "k-means++", True)
+    monkeypatch.setattr(seeding, "TILE", 12 * 100)
+    for one, other in zip(whole, find_starts(points, None, 12, 3, [0, 1], "k-means++", True), strict=True):
+        np.testing.assert_array_equal(one["labels"], other["labels"])
+
+
+@pytest.mark.parametrize("weight", [1e-300, 1e-45, 1.0, 1e38, 1e300])
+def test_weights_of_any_size_are_alike(weight):
+    points, _ = blobs(k=5)
+    expected = find_starts(points, None, 5, 0, [0], "k-means++", True)[0]
+    found = find_starts(points, np.full(len(points), weight), 5, 0, [0], "k-means++", True)[0]
+    np.testing.assert_array_equal(found["labels"], expected["labels"])
+    assert found["inertia"] == pytest.approx(expected["inertia"] * weight)
+    np.testing.assert_allclose(
+        group_means(points, np.full(len(points), weight), found["labels"], 5),
+        group_means(points, None, found["labels"], 5),
+    )

@@ -8,6 +8,7 @@ from typing import Any
 
 import dask
 import dask.array as da
+import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
@@ -278,3 +279,20 @@ def test_values_that_are_no_numbers_show_when_a_lazy_result_is_computed() -> Non
         lazy.compute()
     with pytest.raises(ValueError, match="Input X contains NaN"):
         model.score(da.from_array(values, chunks=1000))
+
+
+@pytest.mark.parametrize("estimator", [KMeans(2), PCA(1), IncrementalPCA(1)], ids=lambda each: type(each).__name__)
+def test_a_dataset_is_refused_by_the_names_of_its_variables(estimator: Any) -> None:
+    with pytest.raises(TypeError, match=r"variables image, label: give one of them, for instance dataset\['image'\]"):
+        estimator.fit(xr.Dataset({"image": (("sample", "x"), np.zeros((3, 2))), "label": ("sample", [0, 1, 2])}))
+    with pytest.raises(ValueError, match=r"0 sample\(s\)"):
+        estimator.fit(np.zeros((0, 4, 4), np.uint8))
+
+
+def test_weights_from_a_column_of_a_frame() -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.random((60, 3)), columns=["a", "b", "weight"])
+    lazy = dd.from_pandas(frame, npartitions=3)
+    expected = KMeans(2, random_state=0).fit(frame[["a", "b"]], sample_weight=frame.weight)
+    found = KMeans(2, random_state=0).fit(lazy[["a", "b"]], sample_weight=lazy.weight)
+    np.testing.assert_array_equal(found.cluster_centers_, expected.cluster_centers_)

@@ -184,3 +184,61 @@ def test_exact_parts_hold_a_sum_that_floats_cannot() -> None:
     assert exact_parts([]) == []
     assert exact_parts([2.0, -2.0]) == []
     assert np.isnan(exact_parts([1.0, np.inf])).all()
+
+
+@pytest.mark.parametrize(("offset", "scale"), [(1e9, 1.0), (1e12, 1.0), (0.0, 1e-25), (0.0, 1e18), (0.0, 1e100)])
+def test_clusters_do_not_depend_on_where_the_data_lie(offset: float, scale: float) -> None:
+    data = blobs(d=4, k=6)
+    best = sklearn.cluster.KMeans(6, n_init=10, random_state=0).fit(data).inertia_
+    found = KMeans(6, random_state=0).fit(data * scale + offset).inertia_ / scale**2
+    assert found == pytest.approx(best, rel=1e-4)
+
+
+@pytest.mark.parametrize("weight", [1e-300, 1e-45, 1e38, 1e39])
+def test_clusters_do_not_depend_on_the_unit_of_weights(weight: float) -> None:
+    data = blobs()
+    expected = KMeans(5, random_state=0).fit(data, sample_weight=np.ones(len(data)))
+    found = KMeans(5, random_state=0).fit(data, sample_weight=np.full(len(data), weight))
+    np.testing.assert_array_equal(found.labels_, expected.labels_)
+    assert found.inertia_ == pytest.approx(expected.inertia_ * weight, rel=1e-9)
+    np.testing.assert_allclose(found.cluster_centers_, expected.cluster_centers_, rtol=1e-9)
+
+
+def test_an_empty_cluster_takes_over_a_weighted_sample() -> None:
+    """Weights of other than about 1: what moves has the unit of what it leaves."""
+    data = np.array([[0.0], [1.0], [10.0], [11.0]])
+    init = np.array([[5.0], [1e6]])
+    weights = np.array([4.0, 4.0, 4.0, 4.0])
+    expected = sklearn.cluster.KMeans(2, init=init, n_init=1).fit(data, sample_weight=weights)
+    found = KMeans(2, init=init).fit(data, sample_weight=weights)
+    np.testing.assert_array_equal(found.labels_, expected.labels_)
+    np.testing.assert_allclose(found.cluster_centers_, expected.cluster_centers_)
+
+
+def test_small_features_count_beside_large_ones() -> None:
+    rng = np.random.default_rng(0)
+    data = np.c_[rng.normal(0, 1e12, 2000), rng.normal(0.3, 0.01, 2000)]
+    data[0, 0] = 1e15
+    found = KMeans(2, random_state=0).fit(data)
+    for cluster in range(2):
+        members = data[np.asarray(found.labels_) == cluster]
+        np.testing.assert_allclose(found.cluster_centers_[cluster], members.mean(axis=0), rtol=1e-9)
+
+
+def test_weights_that_would_be_lost_are_refused() -> None:
+    weights = np.ones(900)
+    weights[3] = 1e18
+    with pytest.raises(UsageError, match="sample_weight goes from 1 to 1e"):
+        KMeans(3).fit(blobs(), sample_weight=weights)
+
+
+@pytest.mark.parametrize("row", [0, 500, 899])
+def test_weights_that_are_no_numbers_are_named(row: int) -> None:
+    data, weights = blobs(), np.ones(900)
+    weights[row] = np.nan
+    lazy = da.from_array(weights, chunks=200)
+    for given, samples in ((weights, data), (lazy, data), (lazy, da.from_array(data, chunks=(100, 6)))):
+        with pytest.raises(ValueError, match="sample_weight contains NaN"):
+            KMeans(3).fit(samples, sample_weight=given)
+    with pytest.raises(ValueError, match="sample_weight contains NaN"):
+        KMeans(3).fit(data).score(da.from_array(data, chunks=(100, 6)), sample_weight=lazy)

@@ -232,3 +232,21 @@ def test_many_features_go_to_scikit_learn(lazy: bool) -> None:
 def test_impossible_batches_are_refused(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         IncrementalPCA(**options).partial_fit(correlated(6))
+
+
+def test_small_features_count_beside_large_ones() -> None:
+    rng = np.random.default_rng(0)
+    data = np.c_[rng.normal(0, 1e12, 3000), rng.normal(0.3, 0.01, 3000), rng.normal(0, 1e-6, 3000)]
+    data[0, 0] = 1e15
+    expected = sklearn.decomposition.PCA().fit(data)
+    for found in (PCA().fit(data), IncrementalPCA().fit(data)):
+        np.testing.assert_allclose(found.mean_, expected.mean_, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(found.explained_variance_, expected.explained_variance_, rtol=1e-8)
+
+
+def test_a_refit_that_fails_leaves_nothing_fitted() -> None:
+    estimator = IncrementalPCA(2).fit(np.random.default_rng(0).random((10, 3)))
+    with pytest.raises(ValueError, match="NaN"):
+        estimator.fit(np.full((3, 3), np.nan))
+    with pytest.raises(NotFittedError):
+        estimator.transform(np.zeros((2, 3)))

@@ -214,3 +214,14 @@ def test_agreement_equals_scikit_learn():
     assert found["ari"] == pytest.approx(adjusted_rand_score(classes, clusters), rel=1e-12)
     assert agreement(np.diag([4, 5, 6])) == {"nmi": pytest.approx(1), "ari": 1.0, "matched_accuracy": 1.0}
     assert agreement(np.array([[9]]))["nmi"] == 1.0
+
+
+def test_inertia_of_tight_clusters_far_from_the_origin_is_exact():
+    image = np.repeat(np.array([[250] * 12, [251, *[240] * 11], [30] * 12], dtype=np.uint8), 400, axis=0)
+    image[::100, 3] += 1
+    source = ArrayCollection(image.reshape(-1, 3, 4), chunk_rows=256)
+    model = fitted(source, KMeansOptions(3, n_init=2))
+    found = described(source, model)
+    labels = labels_of(found)
+    expected = sum(((image[labels == k] - image[labels == k].mean(axis=0)) ** 2).sum() for k in range(3))
+    assert found.inertia == pytest.approx(expected, rel=1e-12)

@@ -14,7 +14,7 @@ from plugin_steps import Breaks, Sorted, Weighed
 from support import array_source, assert_same, everything, stored, values_of
 
 from fmnist_dask.errors import SourceError
-from fmnist_dask.passes import segments
+from fmnist_dask.passes import columns, segments
 from fmnist_dask.passes.distributed import DistributedEngine
 from fmnist_dask.passes.local import LocalEngine
 from fmnist_dask.passes.protocol import Scan
@@ -173,3 +173,13 @@ def test_without_a_directory_nothing_is_saved(cluster, store, tmp_path, small_se
     found = engine.scan(store, {"": Scan({"a": Weighed(7)})})[""]
     assert found["a"]["rows"] == N
     assert [file.name for file in Path(tmp_path).iterdir()] == []
+
+
+def test_ranges_that_another_release_has_saved_are_not_used(engine_of, store, tmp_path, monkeypatch):
+    scan = Scan({"a": Weighed(7)}, {"c": Sorted(3)})
+    break_at(engine_of(), store, scan, 6400, tmp_path)
+    for module in (segments, columns):
+        monkeypatch.setattr(module, "code_stamp", lambda: "another")
+    engine = engine_of()
+    engine.scan(store, {"": scan})
+    assert (engine.statistics.chunks_resumed, engine.statistics.chunks_read) == (0, CHUNKS)

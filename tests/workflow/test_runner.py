@@ -331,10 +331,18 @@ def test_a_plan_predicts_the_pass_and_refuses_what_does_not_fit(tmp_path: Path) 
     workflow = load_workflow(find_workflow("explore"), source_options={"n": "200000"})
     plan = plan_workflow(workflow, store=tmp_path / "c.zarr")
     names = [row["name"] for row in plan["work"]]
-    assert names == ["ingest", "pass 1"]
+    assert names[:2] == ["ingest", "pass 1"]
+    assert {"projection", "starts plane", "starts", "each iteration", "members of clusters"} <= set(names)
     assert plan["work"][1]["bytes_read"] == 200_000 * 784
     assert plan["work"][1]["chunks"] == -(-200_000 // 21_504)
     assert not (tmp_path / "c.zarr").exists()
+    many = plan_workflow(
+        load_workflow(find_workflow("explore"), settings=["clusters.n_clusters=2000"]), store=tmp_path / "c.zarr"
+    )
+    rows = {row["name"]: row["worker_bytes"] for row in many["work"]}
+    # What a worker holds of the centres: as sent, and loaded.
+    assert rows["each iteration"] > rows["projection"] + 2 * 8 * 8 * 2000 * 784
+    assert many["peak_worker_bytes"] == max(rows.values())
     small = tmp_path / "small.yaml"
     small.write_text("kwargs: {memory_limit: 200MiB, threads_per_worker: 1}\nscale: 2\n")
     with pytest.raises(MemoryLimitError) as caught:

@@ -58,7 +58,7 @@ class _Exact:
 
     @property
     def mean_(self) -> FloatArray:
-        return self.scatter.about_mean().mean
+        return self.scatter.mean
 
     @property
     def var_(self) -> FloatArray:
@@ -166,7 +166,7 @@ class IncrementalPCA(ComponentsMixin):
         ValueError
             Samples or parameters that cannot be worked with; :class:`fmnist_dask.errors.UsageError` among them.
         """
-        for name in ("_fitted", "n_samples_seen_"):
+        for name in ("_fitted", "n_samples_seen_", "exact_", "batch_size_"):
             self.__dict__.pop(name, None)
         samples = read(self, X, reset=True, counted=True)
         return self._take(samples, whole=True)
@@ -187,6 +187,9 @@ class IncrementalPCA(ComponentsMixin):
             As in :meth:`fit`.
         """
         return self._take(read(self, X, reset=not hasattr(self, "_fitted"), counted=True), whole=False)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "_fitted" in vars(self)
 
     def _take(self, samples: Samples, whole: bool) -> Self:
         wanted = None if self.n_components is None else checks.whole(self, "n_components", 1)

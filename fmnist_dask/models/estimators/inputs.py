@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 import sys
 from collections.abc import Callable, Iterator
@@ -128,6 +129,11 @@ def read(estimator: Any, given: Any, *, reset: bool, counted: bool = False) -> S
     if isinstance(given, Collection):
         given = given.to_xarray().image
     xarray = sys.modules.get("xarray")
+    if xarray is not None and isinstance(given, xarray.Dataset):
+        raise TypeError(
+            f"X is a Dataset with the variables {', '.join(map(str, given.data_vars))}: give one of them, for instance "
+            f"dataset[{str(next(iter(given.data_vars), 'image'))!r}]"
+        )
     if xarray is not None and isinstance(given, xarray.DataArray):
         dress, given = _dressed(given), given.data
     if hasattr(given, "to_dask_array"):
@@ -135,7 +141,7 @@ def read(estimator: Any, given: Any, *, reset: bool, counted: bool = False) -> S
     if hasattr(given, "__dask_graph__") and hasattr(given, "map_blocks"):
         return Samples(_lazy(estimator, given, reset, counted), True, dress)
     if isinstance(given, np.ndarray) and given.ndim > 2:
-        given = given.reshape(len(given), -1)
+        given = given.reshape(len(given), math.prod(given.shape[1:]))
     values = validate_data(estimator, given, reset=reset, dtype=list(FEATURE_TYPES))
     return Samples(values, False, dress)
 
@@ -177,10 +183,15 @@ def weights_of(given: Any, samples: Samples) -> Any:
     n = int(samples.values.shape[0])
     if isinstance(given, numbers.Number):
         return np.full(n, float(given))  # type: ignore[arg-type]
+    xarray = sys.modules.get("xarray")
+    if xarray is not None and isinstance(given, xarray.DataArray):
+        given = given.data
+    if hasattr(given, "to_dask_array"):
+        given = given.to_dask_array(lengths=True)
     if not hasattr(given, "__dask_graph__"):
         given = check_array(given, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
     elif not samples.lazy:
-        given = np.asarray(given)
+        given = check_array(np.asarray(given), ensure_2d=False, dtype=np.float64, input_name="sample_weight")
     if given.ndim != 1:
         raise ValueError("Sample weights must be 1D array or scalar")
     if np.isnan(given.shape[0]):

@@ -212,7 +212,8 @@ def _measure(source: Readable, centres: FloatArray, weighted: bool) -> Algorithm
     found = yield Scan({"inertia": Inertia(SetsParameter.of([centres], shift), weighted)})
     measured: dict[str, Any] = found["inertia"]
     if not np.isfinite(measured["inertia"]):
-        raise UsageError("Input X contains NaN or infinity.", "impute these values first, or drop their rows")
+        where = "Input X or sample_weight" if weighted else "Input X"
+        raise UsageError(f"{where} contains NaN or infinity.", "impute these values first, or drop their rows")
     return measured
 
 

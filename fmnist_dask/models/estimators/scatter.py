@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from fmnist_dask.errors import UsageError
-from fmnist_dask.kernels.gram import scatter_of
+from fmnist_dask.kernels.gram import mean_of, scatter_of
 from fmnist_dask.models.grids import grid_of
-from fmnist_dask.passes.parameters import ArrayParameter, grid_scale
+from fmnist_dask.models.pca import squares_about
+from fmnist_dask.passes.parameters import ArrayParameter, root_scales
 from fmnist_dask.passes.protocol import Algorithm, Readable, Scan
 from fmnist_dask.passes.reductions.moments import FeatureRange, Moments
 from fmnist_dask.passes.reductions.scatter import Scatter, ScatterAbout
@@ -24,6 +25,11 @@ class PixelScatter:
     n: int
     gram: FloatArray
     sums: Any
+
+    @property
+    def mean(self) -> FloatArray:
+        """Mean, without the scatter that would take longer."""
+        return mean_of(self.sums, self.n)
 
     def about_mean(self) -> FloatScatter:
         """Mean and scatter."""
@@ -78,7 +84,6 @@ def gather_scatter(source: Readable, n: int) -> Algorithm[AnyScatter]:
     grid = grid_of((yield Scan({"range": FeatureRange()}))["range"])
     moments = (yield Scan({"moments": Moments(grid)}))["moments"]
     mean = moments["sum"] / n + grid.shift.values
-    trace = float(moments["square"].sum() - ((mean - grid.shift.values) ** 2).sum() * n)
-    # Deviations of one sample are at most the root of their sum of squares, and products half of that.
-    about = ScatterAbout(ArrayParameter(mean), grid_scale(trace * n / max(n - 1, 1)))
+    squares = squares_about(mean - grid.shift.values, moments["square"], n)
+    about = ScatterAbout(ArrayParameter(mean), ArrayParameter(root_scales(2 * squares)))
     return FloatScatter(n, mean, (yield Scan({"scatter": about}))["scatter"])

@@ -50,7 +50,7 @@ class ClusterSums(Reduction):
     """Number and sum of the samples nearest to each centre. Exact for pixels, on a grid for floats.
 
     The result has ``count``, ``weight`` (float64; the counts where rows have no weights) and ``sum`` (float64, about
-    the shift of the centres), each with a first axis over the centres of all sets.
+    the shift of the centres), each with a first axis over the centres of all sets. Weights count in the grid's unit.
     """
 
     centres: SetsParameter
@@ -76,7 +76,7 @@ class ClusterSums(Reduction):
         from fmnist_dask.kernels.compiled import add_scaled
 
         weights = weights_of(block, self.grid)
-        add_scaled(block.features, self.grid.shift.values, weights, self.grid.scale, groups, state["sum"])
+        add_scaled(block.features, self.grid.shift.values, weights, self.grid.scale.values, groups, state["sum"])
         scaled = np.rint(weights * self.grid.weight_scale).astype(np.int64)
         for column in groups.T:
             np.add.at(state["weight"], column, scaled)
@@ -93,7 +93,7 @@ class ClusterSums(Reduction):
         return {
             "count": state["count"],
             "weight": state["weight"] / self.grid.weight_scale,
-            "sum": state["sum"] / self.grid.scale,
+            "sum": state["sum"] / self.grid.scale.values,
         }
 
     def state_bytes(self, source: Readable) -> int:
@@ -101,8 +101,9 @@ class ClusterSums(Reduction):
         return 8 * self.centres.size * (source.n_features + 2)
 
     def task_bytes(self, source: Readable, rows: int) -> int:
-        """Labels, and sums of one block."""
-        return _label_bytes(rows, self.centres, source) + 12 * self.centres.size * source.n_features
+        """Labels, groups, weights, and sums of one block."""
+        groups = rows * (8 * len(self.centres) + 24)
+        return _label_bytes(rows, self.centres, source) + groups + 12 * self.centres.size * source.n_features
 
 
 @dataclass(frozen=True)

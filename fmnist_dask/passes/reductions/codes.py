@@ -57,8 +57,10 @@ class Codes(Column):
         return found
 
     def task_bytes(self, source: Readable, rows: int) -> int:
-        """Codes twice, and a panel as float64."""
-        return rows * (12 * int(self.directions.values.shape[1]) + 8) + 24 * PANEL_ROWS * source.n_features
+        """Codes twice, and a panel as float64; directions are copied where they lie in another order."""
+        directions = self.directions.values
+        copied = 0 if directions.flags.c_contiguous else directions.nbytes
+        return rows * (12 * int(directions.shape[1]) + 8) + 24 * PANEL_ROWS * source.n_features + copied
 
 
 def cells_of(codes: AnyArray, edges: AnyArray, cells: int) -> AnyArray:
@@ -77,12 +79,12 @@ class Sketch(Reduction):
     mean, basis
         Shapes (d,) and (d, l).
     scale
-        Sums of panels count as ``round(v * scale)``.
+        Shape (d,). Sums of panels count as ``round(v * scale)``.
     """
 
     mean: ArrayParameter
     basis: ArrayParameter
-    scale: float
+    scale: ArrayParameter
 
     def initial(self, source: Readable) -> IntArray:
         """Zeros."""
@@ -90,7 +92,7 @@ class Sketch(Reduction):
 
     def chunk(self, state: IntArray, block: Block) -> IntArray:
         """Add one block."""
-        state += sketch(block.features, block.rows, self.mean.values, self.basis.values, self.scale)
+        state += sketch(block.features, block.rows, self.mean.values, self.basis.values, self.scale.values)
         return state
 
     def combine(self, left: IntArray, right: IntArray) -> IntArray:
@@ -100,7 +102,7 @@ class Sketch(Reduction):
 
     def aggregate(self, state: IntArray, source: Readable) -> Any:
         """As floats."""
-        return state / self.scale
+        return state / self.scale.values[:, None]
 
     def state_bytes(self, source: Readable) -> int:
         """An integer for each entry of the basis."""

@@ -21,7 +21,7 @@ class Moments(Reduction):
     """Rows, and sum and sum of squares of each feature. Exact for pixels, on a grid for floats.
 
     The result has ``n``, ``weight`` (``n`` where rows have no weights), ``sum`` and ``square`` (float64 arrays of shape
-    (d,), about the grid's shift).
+    (d,), about the grid's shift). Weights count in the grid's unit.
     """
 
     grid: Grid | None = None
@@ -44,8 +44,8 @@ class Moments(Reduction):
 
         weights = weights_of(block, self.grid)
         groups = np.zeros((len(block), 1), dtype=np.int64)
-        add_scaled(features, self.grid.shift.values, weights, self.grid.scale, groups, state["sum"][None])
-        add_scaled_squares(features, self.grid.shift.values, weights, self.grid.square_scale, state["square"])
+        add_scaled(features, self.grid.shift.values, weights, self.grid.scale.values, groups, state["sum"][None])
+        add_scaled_squares(features, self.grid.shift.values, weights, self.grid.square_scale.values, state["square"])
         state["weight"] += int(np.rint(weights * self.grid.weight_scale).astype(np.int64).sum())
         return state
 
@@ -55,10 +55,9 @@ class Moments(Reduction):
 
     def aggregate(self, state: State, source: Readable) -> State:
         """In the units of the features."""
-        if self.grid is None:
-            scales = (1.0, 1.0, 1.0)
-        else:
-            scales = (self.grid.weight_scale, self.grid.scale, self.grid.square_scale)
+        scales: tuple[Any, Any, Any] = (1.0, 1.0, 1.0)
+        if self.grid is not None:
+            scales = (self.grid.weight_scale, self.grid.scale.values, self.grid.square_scale.values)
         return {
             "n": state["n"],
             "weight": state["weight"] / scales[0],
@@ -69,6 +68,10 @@ class Moments(Reduction):
     def state_bytes(self, source: Readable) -> int:
         """Two integers a feature."""
         return 16 * source.n_features + 64
+
+    def task_bytes(self, source: Readable, rows: int) -> int:
+        """Group and weight of each row."""
+        return 0 if self.grid is None else 40 * rows
 
 
 @dataclass(frozen=True)
@@ -86,8 +89,9 @@ class FeatureRange(Reduction):
             "high": np.full(d, -np.inf),
             "not_finite": 0,
             "first_not_finite": -1,
-            "weights": [0.0, 0.0],
-            "positive": 0,
+            "weights": [np.inf, -np.inf],
+            "weights_not_finite": 0,
+            "least_weight": np.inf,
         }
 
     def chunk(self, state: State, block: Block) -> State:
@@ -105,13 +109,16 @@ class FeatureRange(Reduction):
             "high": features.max(axis=0).astype(np.float64),
             "not_finite": 0,
             "first_not_finite": -1,
-            "weights": [0.0, 0.0],
-            "positive": len(block),
+            "weights": [np.inf, -np.inf],
+            "weights_not_finite": 0,
+            "least_weight": np.inf,
         }
         if self.weighted:
-            weights = block.array("sample_weight")
-            found["weights"] = [float(weights.min()), float(weights.max())]
-            found["positive"] = int((weights > 0).sum())
+            given = block.array("sample_weight")
+            weights = given[np.isfinite(given)]
+            found["weights_not_finite"] = len(given) - len(weights)
+            found["weights"] = [float(weights.min(initial=np.inf)), float(weights.max(initial=-np.inf))]
+            found["least_weight"] = float(weights[weights > 0].min(initial=np.inf))
         return self.combine(state, found)
 
     def combine(self, left: State, right: State) -> State:
@@ -125,7 +132,8 @@ class FeatureRange(Reduction):
             "not_finite": left["not_finite"] + right["not_finite"],
             "first_not_finite": first,
             "weights": [low, high],
-            "positive": left["positive"] + right["positive"],
+            "weights_not_finite": left["weights_not_finite"] + right["weights_not_finite"],
+            "least_weight": min(left["least_weight"], right["least_weight"]),
         }
 
     def state_bytes(self, source: Readable) -> int:
@@ -138,9 +146,9 @@ class FeatureRange(Reduction):
 
 
 def weights_of(block: Block, grid: Grid) -> AnyArray:
-    """Weight of each row, float64; ones where rows have none."""
+    """Weight of each row in the grid's unit, float64; ones where rows have none."""
     if grid.weighted:
-        return block.array("sample_weight").astype(np.float64)
+        return block.array("sample_weight").astype(np.float64) / grid.weight_unit
     return np.ones(len(block))
 
 

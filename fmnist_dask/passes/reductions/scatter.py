@@ -55,11 +55,12 @@ class ScatterAbout(Reduction):
     mean
         Shape (d,).
     scale
-        Sums of panels count as ``round(v * scale)``, so that they add up to the same in any order.
+        Shape (d,), powers of two. Sums of panels count as ``round(v * scale[i] * scale[j])``, so that they add up to
+        the same in any order.
     """
 
     mean: ArrayParameter
-    scale: float
+    scale: ArrayParameter
 
     def initial(self, source: Readable) -> IntArray:
         """Zeros."""
@@ -67,7 +68,7 @@ class ScatterAbout(Reduction):
 
     def chunk(self, state: IntArray, block: Block) -> IntArray:
         """Add one block."""
-        scatter_about(block.features, block.rows, self.mean.values, self.scale, state)
+        scatter_about(block.features, block.rows, self.mean.values, self.scale.values, state)
         return state
 
     def combine(self, left: IntArray, right: IntArray) -> IntArray:
@@ -77,7 +78,7 @@ class ScatterAbout(Reduction):
 
     def aggregate(self, state: IntArray, source: Readable) -> Any:
         """As floats."""
-        return state / self.scale
+        return state / self.scale.values[:, None] / self.scale.values
 
     def state_bytes(self, source: Readable) -> int:
         """An integer a pair of features."""

@@ -75,7 +75,7 @@ def dask_ml_kmeans(data: StepInput, options: KMeansOptions) -> Algorithm[KMeansM
         n_iter=int(estimator.n_iter_),
         shift=np.zeros(data.source.n_features),
         grid=None,
-        square_sum=float(moments["square"].sum()),
+        square_sum=sum(map(int, moments["square"])),
         n=n,
         variance=variance,
     )

@@ -2,27 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import pydantic
 
-from fmnist_dask.models.clusters import Clusters, agreement, describe_clusters
-from fmnist_dask.models.kmeans import KMeansModel, KMeansOptions, kmeans
+from fmnist_dask.kernels.seeding import DIRECTIONS, plane_bytes, search_bytes
+from fmnist_dask.models.clusters import Clusters, agreement, describe_clusters, members_scan
+from fmnist_dask.models.kmeans import KMeansModel, KMeansOptions, kmeans, lanes_of, subset_size
 from fmnist_dask.passes.hashes import values_at
-from fmnist_dask.passes.protocol import Algorithm
+from fmnist_dask.passes.parameters import SetsParameter
+from fmnist_dask.passes.protocol import Algorithm, Scan
+from fmnist_dask.passes.reductions.clusters import ClusterSums
 from fmnist_dask.typing import AnyArray
-from fmnist_dask.workflow.registry import StepInput, StepResult, step
+from fmnist_dask.workflow.registry import Foreseen, StepInput, StepResult, step
 from fmnist_dask.workflow.steps._names import IMAGE_DIMS, class_table, unit_of
 
 Whole = Annotated[int, pydantic.Field(ge=1)]
 
 
+def _foresees(
+    data: StepInput, *, n_clusters: int, n_init: int, init: Any, examples: int, engine: str, **others: Any
+) -> Iterator[Foreseen]:
+    """The search for starts, the widest iteration, and what clusters hold."""
+    source, d = data.source, data.source.n_features
+    options = KMeansOptions(max(1, min(n_clusters, data.n)), init, n_init)
+    k, rows = options.n_clusters, subset_size(source, data.n, options)
+    if engine == "fmnist-dask":
+        features = rows * d * np.dtype(source.feature_dtype).itemsize
+        yield Foreseen("starts plane", calls=1, task_bytes=plane_bytes(rows, d), shared_bytes=features)
+        width = min(DIRECTIONS, d)
+        cost = search_bytes(rows, width, k)
+        yield Foreseen("starts", calls=n_init, task_bytes=cost, shared_bytes=4 * rows * width)
+        sets = SetsParameter.of([np.zeros((k, d))] * lanes_of(options))
+        yield Foreseen("each iteration", Scan({"sums": ClusterSums(sets)}, split=data.split))
+    model = KMeansModel(np.zeros((k, d)), 0, np.zeros(d), None, 1.0, data.n)
+    yield Foreseen("members of clusters", members_scan(source, model, data.split, examples, 1.0))
+
+
 @step(
     "kmeans",
     figures="fmnist_dask.workflow.figures.kmeans:figures",
-    libraries=("numpy", "scipy"),
+    libraries={
+        "fmnist-dask": ("numpy", "scipy", "numba"),
+        "dask-ml": ("numpy", "scipy", "numba", "dask-ml", "dask", "scikit-learn"),
+    },
     accepts=("on",),
+    foresees=_foresees,
 )
 def kmeans_step(
     data: StepInput,
@@ -40,7 +67,7 @@ def kmeans_step(
     Parameters
     ----------
     n_clusters
-        Clusters.
+        Clusters; fewer where there are not so many images.
     n_init
         Starts; the best is taken.
     init
@@ -54,7 +81,7 @@ def kmeans_step(
     engine
         fmnist-dask, or dask-ml for its KMeans (started by k-means||, once), with its inertia corrected.
     """
-    options = KMeansOptions(n_clusters, init, n_init, max_iter, tol, data.seed)
+    options = KMeansOptions(max(1, min(n_clusters, data.n)), init, n_init, max_iter, tol, data.seed)
     if engine == "dask-ml":
         from fmnist_dask.workflow.steps._dask_ml import dask_ml_kmeans
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -17,7 +18,7 @@ from fmnist_dask.passes.reductions.codes import Codes
 from fmnist_dask.passes.reductions.images import ImagesAt
 from fmnist_dask.passes.reductions.subset import RandomSubset, subset_rows
 from fmnist_dask.typing import AnyArray, FloatArray
-from fmnist_dask.workflow.registry import StepInput, StepResult, step
+from fmnist_dask.workflow.registry import Foreseen, StepInput, StepResult, step
 from fmnist_dask.workflow.steps._names import IMAGE_DIMS, unit_of
 
 #: Cells along each side of the map of all images.
@@ -26,12 +27,24 @@ CELLS = 320
 MARGIN = 0.1
 
 
+def _foresees(data: StepInput, *, n_components: int | float | None, **others: Any) -> Iterator[Foreseen]:
+    """The projection."""
+    d = data.source.n_features
+    k = min(n_components, d) if isinstance(n_components, int) else min(d, data.n)
+    column = Codes(ArrayParameter(np.zeros(d)), ArrayParameter(np.zeros((d, k))))
+    yield Foreseen("projection", Scan({}, {"codes": column}))
+
+
 @step(
     "pca",
     figures="fmnist_dask.workflow.figures.pca:figures",
-    libraries=("numpy", "scipy"),
+    libraries={
+        "fmnist-dask": ("numpy", "scipy", "numba"),
+        "dask-ml": ("numpy", "scipy", "numba", "dask-ml", "dask", "scikit-learn"),
+    },
     accepts=("on",),
     gives=("features",),
+    foresees=_foresees,
 )
 def pca_step(
     data: StepInput,
@@ -73,7 +86,7 @@ def pca_step(
     picked = _picked(model, directions, shown)
     column = Codes(
         ArrayParameter(model.mean),
-        ArrayParameter(directions),
+        ArrayParameter(np.ascontiguousarray(directions)),
         None if picked.edges is None else ArrayParameter(picked.edges),
         CELLS,
     )
