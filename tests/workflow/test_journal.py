@@ -17,7 +17,7 @@ from fmnist_dask.passes.fused import PassOutcome, RawAnswer
 from fmnist_dask.passes.local import LocalEngine
 from fmnist_dask.passes.protocol import Algorithm, Call, Scan, Tasks
 from fmnist_dask.workflow.advance import Callbacks, Running, advance
-from fmnist_dask.workflow.journal import Journals, StepJournal
+from fmnist_dask.workflow.journal import Journals, StepJournal, journal_name
 
 SOURCE = collection_of(60)
 
@@ -255,7 +255,7 @@ def test_sweeping_drops_what_nothing_refers_to(journals: Journals, tmp_path: Pat
     (tmp_path / "segments" / "unfinished").mkdir(parents=True)
     journals.sweep({"kept": "0123456789", "changed": "abcdef0123"})
     assert {place.name for place in places.iterdir()} == {"kept", "unfinished"}
-    assert [directory.name for directory in (tmp_path / "journal").iterdir()] == ["kept-01234567"]
+    assert [directory.name for directory in (tmp_path / "journal").iterdir()] == [journal_name("kept", "0123456789")]
     journals.sweep({"kept": "0123456789"}, keep_segments=False)
     assert [place.name for place in places.iterdir()] == ["kept"]
     journals.clear()
