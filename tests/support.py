@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 
 from fmnist_dask.collection.block import Block
+from fmnist_dask.collection.parts import write_part
+from fmnist_dask.collection.planning import IngestPlan, plan_ingest
 from fmnist_dask.collection.sources.base import Partition, Rows, Source
 from fmnist_dask.collection.store import Collection
-from fmnist_dask.collection.writer import IngestPlan, begin, commit, plan_ingest, write_part
+from fmnist_dask.collection.writer import begin, commit
 from fmnist_dask.errors import SourceError
 from fmnist_dask.kernels.hashing import content_hashes
 from fmnist_dask.kernels.properties import PROPERTIES

@@ -18,6 +18,8 @@ MANIFEST = "manifest.json"
 #: Written first: which source a store is being made from. With no manifest beside it, the store is incomplete.
 INGEST = "ingest.json"
 PARTS = "ingest-parts"
+#: The array that says which pixels are missing, where any are.
+MISSING = "missing"
 
 #: Arrays with one value a sample, beside the images: dtype, attributes.
 SAMPLE_ARRAYS: dict[str, tuple[Any, dict[str, Any]]] = {

@@ -43,6 +43,12 @@ class Collection:
         Samples of each split, in the order of the split codes.
     fingerprint
         Changes with any pixel, label or split; does not depend on chunking.
+    n_quarantined
+        Items of the source that could not be read, and are not in here.
+    missing_pixels
+        Pixels whose value is not known; where there are any, the array ``missing`` says which.
+    dropped_duplicates
+        Copies that were left out of each split; ``None`` where that was not asked for.
     """
 
     path: str
@@ -56,6 +62,8 @@ class Collection:
     n_quarantined: int = 0
     source: dict[str, Any] = field(default_factory=dict)
     extra_arrays: tuple[str, ...] = ()
+    missing_pixels: int = 0
+    dropped_duplicates: dict[str, int] | None = None
 
     @classmethod
     def open(cls, path: str | Path) -> Collection:
@@ -87,6 +95,8 @@ class Collection:
             n_quarantined=manifest["n_quarantined"],
             source=manifest["source"],
             extra_arrays=tuple(manifest["extra_arrays"]),
+            missing_pixels=manifest.get("missing_pixels", 0),
+            dropped_duplicates=manifest.get("dropped_duplicates"),
         )
 
     @property

@@ -1,19 +1,19 @@
 """Writing a collection in three acts: begin, write part i (idempotent, in any order), commit (refuses gaps).
 
 The manifest is written last; a store without it is incomplete. A part leaves a small file when all its chunks are on
-disk, so that an ingest which was killed goes on with the parts that are missing.
+disk, so that an ingest which was killed goes on with the parts that are missing. Rows that are to be left out (what
+cannot be read, copies) are only known then: see ``packing``.
 """
 
 from __future__ import annotations
 
+import collections
 import hashlib
 import json
-import math
 import shutil
 import time
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,76 +24,19 @@ from fmnist_dask.collection.layout import (
     FORMAT_VERSION,
     INGEST,
     MANIFEST,
+    MISSING,
     PARTS,
-    ROW_MULTIPLE,
     SAMPLE_ARRAYS,
     image_dimensions,
-    rows_per_chunk,
 )
-from fmnist_dask.collection.sources.base import Rows, Source
-from fmnist_dask.collection.store import Collection, configure_zarr
-from fmnist_dask.errors import CollectionError, RunError, UsageError
-from fmnist_dask.kernels.hashing import content_hashes, panel_digests
-from fmnist_dask.typing import AnyArray
-
-#: Pixels asked of a source at a time: few enough that a decoder's temporaries stay small, many enough to amortize it.
-BATCH_BYTES = 3 * 2**20
-
-
-@dataclass(frozen=True)
-class Part:
-    """Consecutive chunks that one task writes."""
-
-    index: int
-    first_chunk: int
-    stop_chunk: int
-
-
-@dataclass(frozen=True)
-class IngestPlan:
-    """How a source becomes a store: where, in which chunks, in which parts. Sent to the workers."""
-
-    path: str
-    source: Source
-    chunk_rows: int
-    parts: tuple[Part, ...]
-
-    @property
-    def task_bytes(self) -> int:
-        """Memory of one task: a chunk, its compressed form and zarr's copy of it, and the source's temporaries."""
-        image_bytes = math.prod(self.source.image_shape)
-        chunk = min(self.chunk_rows, self.source.n) * image_bytes
-        return int(2.7 * chunk) + 2 * batch_rows(self.source) * image_bytes + self.source.read_bytes()
-
-
-def batch_rows(source: Source) -> int:
-    """Rows asked of a source at a time."""
-    return max(1, BATCH_BYTES // math.prod(source.image_shape))
-
-
-def plan_ingest(source: Source, path: str | Path, chunk_rows: int | None = None) -> IngestPlan:
-    """Cut a source into chunks and parts.
-
-    A part is one chunk where rows can be reached directly. All chunks that begin in a compressed stream are one part,
-    so that the stream is decompressed once; its last chunk is filled up from the head of the next partition.
-    """
-    rows = chunk_rows or rows_per_chunk(source.image_shape, source.chunk_bytes)
-    if rows % ROW_MULTIPLE:
-        raise UsageError(f"chunks of {rows} rows", f"take a multiple of {ROW_MULTIPLE}")
-    # A small collection needs no chunk of the full length: chunks are padded to it.
-    rows = min(rows, -(-source.n // ROW_MULTIPLE) * ROW_MULTIPLE)
-    ends = np.cumsum([partition.rows for partition in source.partitions])
-    parts: list[Part] = []
-    stream_of_last = -1
-    for chunk in range(-(-source.n // rows)):
-        partition = int(np.searchsorted(ends, chunk * rows, side="right"))
-        streamed = not source.partitions[partition].seekable
-        if streamed and partition == stream_of_last:
-            parts[-1] = Part(parts[-1].index, parts[-1].first_chunk, chunk + 1)
-        else:
-            parts.append(Part(len(parts), chunk, chunk + 1))
-        stream_of_last = partition if streamed else -1
-    return IngestPlan(str(Path(path).resolve()), source, rows, tuple(parts))
+from fmnist_dask.collection.packing import LeftOut, Packing
+from fmnist_dask.collection.parts import PartReport, added
+from fmnist_dask.collection.planning import IngestPlan, Part
+from fmnist_dask.collection.quarantine import QUARANTINE, write_quarantine
+from fmnist_dask.collection.sources.base import Source
+from fmnist_dask.collection.store import Collection
+from fmnist_dask.errors import CollectionError, SourceError
+from fmnist_dask.typing import IntArray
 
 
 def begin(plan: IngestPlan) -> list[Part]:
@@ -127,7 +70,7 @@ def begin(plan: IngestPlan) -> list[Part]:
         # Made last: where it is missing, an ingest was killed before all arrays were there.
         _create_arrays(plan)
         make_directory(root / PARTS)
-    return [part for part in plan.parts if not _part_file(root, part).exists()]
+    return [part for part in plan.parts if not plan.report_file(part).exists()]
 
 
 def _is_ours(item: Path) -> bool:
@@ -141,10 +84,6 @@ def _empty(root: Path) -> None:
     for item in sorted(root.iterdir(), key=lambda item: (item.name != PARTS, item.name == INGEST)):
         if item.name != ".lease":
             shutil.rmtree(item) if item.is_dir() else item.unlink()
-
-
-def _part_file(root: Path, part: Part) -> Path:
-    return root / PARTS / f"{part.first_chunk:08d}-{part.stop_chunk:08d}.json"
 
 
 def _create_arrays(plan: IngestPlan) -> None:
@@ -174,6 +113,9 @@ def _create_arrays(plan: IngestPlan) -> None:
         )
 
     create("image", np.uint8, source.image_shape, image_dimensions(source.image_shape), {"long_name": "pixel value"})
+    if source.may_miss:
+        shape = source.image_shape[:2]
+        create(MISSING, np.bool_, shape, image_dimensions(shape), {"long_name": "whether the pixel's value is unknown"})
     for name, (dtype, attrs) in {**SAMPLE_ARRAYS, **source.extra_arrays}.items():
         create(name, dtype, (), ("sample",), {**attrs, **_flags(name, source)})
     name_type = str if source.named_rows else np.int64
@@ -187,139 +129,76 @@ def _flags(name: str, source: Source) -> dict[str, Any]:
     return {"flag_values": list(range(len(source.splits))), "flag_meanings": " ".join(source.splits)}
 
 
-def write_part(plan: IngestPlan, part: Part) -> dict[str, Any]:
-    """Write one part's chunks; on a worker. Doing it twice does no harm.
-
-    Returns
-    -------
-    dict
-        ``rows`` and ``bytes`` written.
-    """
-    import zarr
-
-    configure_zarr()
-    group = zarr.open_group(plan.path, mode="r+", use_consolidated=False)
-    names = ("image", "source_name", "content_hash", *SAMPLE_ARRAYS, *plan.source.extra_arrays)
-    arrays: dict[str, Any] = {name: group[name] for name in names}
-    n = plan.source.n
-    start, stop = part.first_chunk * plan.chunk_rows, min(part.stop_chunk * plan.chunk_rows, n)
-    batches = _source_rows(plan.source, start, stop)
-    digests: list[bytes] = []
-    pending: tuple[int, Rows] | None = None
-    try:
-        for chunk_start in range(start, stop, plan.chunk_rows):
-            chunk_stop = min(chunk_start + plan.chunk_rows, stop)
-            columns, pending = _fill_chunk(plan.source, batches, pending, chunk_stop - chunk_start)
-            columns["content_hash"] = content_hashes(columns["image"])
-            for name, values in columns.items():
-                arrays[name][chunk_start:chunk_stop] = values
-            digests += panel_digests(chunk_start, columns["content_hash"], columns["label"], columns["split"])
-            del columns, values  # or this chunk would live on while the next one is gathered
-        # Asking once more reads a stream to its end, where its checksum is compared.
-        if pending is not None or next(batches, None) is not None:
-            raise CollectionError(f"{plan.source.name} yielded more rows than it announced ({n:,})")
-        _write_part_file(plan, part, digests)
-    except OSError as error:
-        raise RunError(
-            f"cannot write the collection {plan.path}: {error.strerror or error}",
-            "free some space or choose another place with --store or --out; the same command goes on where it stopped",
-        ) from error
-    return {"rows": stop - start, "bytes": (stop - start) * math.prod(plan.source.image_shape)}
-
-
-def _write_part_file(plan: IngestPlan, part: Part, digests: list[bytes]) -> None:
-    write_json(_part_file(Path(plan.path), part), {"digests": b"".join(digests).hex()})
-
-
-def _source_rows(source: Source, start: int, stop: int) -> Iterator[tuple[int, Rows]]:
-    """Rows ``start`` to ``stop`` over all partitions, as (split code, batch)."""
-    codes = {name: code for code, name in enumerate(source.splits)}
-    first = 0
-    for index, partition in enumerate(source.partitions):
-        low, high = max(start - first, 0), min(stop - first, partition.rows)
-        if low < high:
-            for rows in source.read(index, low, high, batch_rows(source)):
-                yield codes[partition.split], rows
-        first += partition.rows
-
-
-def _fill_chunk(
-    source: Source, batches: Iterator[tuple[int, Rows]], pending: tuple[int, Rows] | None, size: int
-) -> tuple[dict[str, AnyArray], tuple[int, Rows] | None]:
-    """Gather ``size`` rows into arrays; what the last batch has beyond them is handed back."""
-    columns: dict[str, AnyArray] = {"image": np.empty((size, *source.image_shape), dtype=np.uint8)}
-    columns |= {name: np.empty(size, dtype) for name, (dtype, _) in {**SAMPLE_ARRAYS, **source.extra_arrays}.items()}
-    columns["source_name"] = np.empty(size, dtype=object if source.named_rows else np.int64)
-    filled = 0
-    while filled < size:
-        batch = pending or next(batches, None)
-        if batch is None:
-            raise CollectionError(f"{source.name} yielded fewer rows than it announced ({source.n:,})")
-        split, rows = batch
-        take = min(len(rows.image), size - filled)
-        into = slice(filled, filled + take)
-        columns["image"][into] = rows.image[:take]
-        columns["label"][into] = -1 if rows.label is None else rows.label[:take]
-        columns["split"][into] = split
-        columns["height"][into], columns["width"][into] = source.image_shape[:2]
-        columns["source_name"][into] = rows.source_name[:take]
-        for name in source.extra_arrays:
-            columns[name][into] = rows.extra[name][:take]
-        pending = None if take == len(rows.image) else (split, _after(rows, take))
-        filled += take
-    return columns, pending
-
-
-def _after(rows: Rows, take: int) -> Rows:
-    extra = {name: values[take:] for name, values in rows.extra.items()}
-    label = None if rows.label is None else rows.label[take:]
-    return Rows(rows.image[take:], label, rows.source_name[take:], extra)
-
-
-def commit(plan: IngestPlan) -> Collection:
-    """Write the manifest; from here on the collection exists.
+def reports_of(plan: IngestPlan) -> list[PartReport]:
+    """The reports of all parts.
 
     Raises
     ------
     CollectionError
         A part is missing.
     """
-    import zarr
-
-    root, source = Path(plan.path), plan.source
-    found = [read_json(_part_file(root, part)) for part in plan.parts]
+    found = [PartReport.read(plan.report_file(part)) for part in plan.parts]
     missing = [part.index for part, report in zip(plan.parts, found, strict=True) if report is None]
     if missing:
         raise CollectionError(
-            f"{root} lacks {len(missing)} of {len(found)} parts, the first is {missing[0]}", "run the ingest again"
+            f"{plan.path} lacks {len(missing)} of {len(found)} parts, the first is {missing[0]}", "run the ingest again"
         )
+    return [report for report in found if report is not None]
+
+
+def commit(plan: IngestPlan, left_out: LeftOut | None = None) -> Collection:
+    """Leave rows out, if any are to be, and write the manifest; from here on the collection exists.
+
+    Raises
+    ------
+    CollectionError
+        A part is missing; files have changed.
+    SourceError
+        Nothing is left.
+    """
+    import zarr
+
+    root, source = Path(plan.path), plan.source
+    parts = reports_of(plan)
     if source.current_fingerprint() != source.fingerprint:
         raise CollectionError(
             f"the files of {source.location} have changed while they were ingested", "run the same command again"
         )
-    description = {
-        "n": source.n,
-        "image_shape": list(source.image_shape),
-        "class_names": list(source.class_names),
-        "splits": source.splits,
-    }
-    digest = hashlib.blake2b(json.dumps(description, sort_keys=True).encode(), digest_size=16)
-    for report in found:
-        digest.update(bytes.fromhex(report["digests"]))
+    rejected = [entry for report in parts for entry in report.rejected]
+    nothing = np.zeros(0, dtype=np.int64)
+    gone = left_out or LeftOut(nothing, nothing)
+    if len(gone.rows) == source.n:
+        raise _nothing_left(source, rejected)
+    final = Packing.of(plan, gone.rows).finish() if len(gone.rows) else parts
+    content = (0, 0)
+    for report in final:
+        content = added(content, report.content)
+    splits = _rows_left(source, gone.rows)
     manifest = {
         "format_version": FORMAT_VERSION,
-        "n": source.n,
+        "n": source.n - len(gone.rows),
         "generation": 1,
-        "fingerprint": digest.hexdigest(),
+        "fingerprint": _fingerprint(source, splits, final),
+        "content": f"{content[0]:016x}{content[1]:016x}",
         "image_shape": list(source.image_shape),
         "chunk_rows": plan.chunk_rows,
         "class_names": list(source.class_names),
-        "splits": source.splits,
-        "n_quarantined": 0,
+        "splits": splits,
+        "n_quarantined": len(rejected) + len(source.unreadable),
+        "dropped_duplicates": _by_split(source, gone.duplicates) if source.drop_duplicates else None,
+        "missing_pixels": sum(report.missing for report in final),
         "source": source.provenance(),
         "extra_arrays": list(source.extra_arrays),
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+    if source.may_miss and not manifest["missing_pixels"]:
+        shutil.rmtree(root / MISSING, ignore_errors=True)
+    names = list(source.splits)
+    listed = [(name, "", reason) for name, reason in source.unreadable.items()]
+    listed += [(name, names[split], reason) for _, name, split, reason in rejected]
+    if listed:
+        write_quarantine(root / QUARANTINE, listed)
+    zarr.open_group(str(root), mode="r+", use_consolidated=False).attrs["n_quarantined"] = len(listed)
     with warnings.catch_warnings():
         # Consolidated metadata is an extension that zarr warns about when it is written. It lets xarray open the store
         # without listing it, and fixes the lengths that such a reader sees until the next commit.
@@ -329,3 +208,41 @@ def commit(plan: IngestPlan) -> Collection:
     (root / INGEST).unlink(missing_ok=True)
     shutil.rmtree(root / PARTS)
     return Collection.open(root)
+
+
+def _fingerprint(source: Source, splits: dict[str, int], reports: Sequence[PartReport]) -> str:
+    description = {
+        "n": sum(splits.values()),
+        "image_shape": list(source.image_shape),
+        "class_names": list(source.class_names),
+        "splits": splits,
+    }
+    digest = hashlib.blake2b(json.dumps(description, sort_keys=True).encode(), digest_size=16)
+    for report in reports:
+        digest.update(b"".join(report.digests))
+    return digest.hexdigest()
+
+
+def _by_split(source: Source, rows: IntArray) -> dict[str, int]:
+    """How many of some rows, ascending, each split has."""
+    counts = dict.fromkeys(source.splits, 0)
+    first = 0
+    for partition in source.partitions:
+        low, high = np.searchsorted(rows, [first, first + partition.rows])
+        counts[partition.split] += int(high - low)
+        first += partition.rows
+    return counts
+
+
+def _rows_left(source: Source, left_out: IntArray) -> dict[str, int]:
+    gone = _by_split(source, left_out)
+    return {split: rows - gone[split] for split, rows in source.splits.items()}
+
+
+def _nothing_left(source: Source, rejected: Sequence[tuple[int, str, int, str]]) -> SourceError:
+    reasons = collections.Counter(reason for _, _, _, reason in rejected)
+    shown = "; ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common(3))
+    return SourceError(
+        f"none of the {source.n:,} images of {source.location} can be read: {shown}",
+        "check that the source is what its format says",
+    )

@@ -86,3 +86,31 @@ def panel_digests(start: int, *arrays: AnyArray) -> list[bytes]:
             digest.update(np.ascontiguousarray(array[at : at + PANEL_ROWS]).tobytes())
         digests.append(digest.digest())
     return digests
+
+
+def content_sum(hashes: UInt64Array, label: AnyArray, split: AnyArray) -> tuple[int, int]:
+    """A digest of rows that does not depend on their order: sums, modulo 2⁶⁴, of two mixtures of each row.
+
+    Two collections of the same images with the same labels and splits have the same digest, in whatever order and
+    however often they were chunked or appended to: digests of parts add up.
+
+    Parameters
+    ----------
+    hashes : uint64 array, shape (m, 2)
+    label : int16 array, shape (m,)
+    split : int8 array, shape (m,)
+    """
+    tag = (label.astype(np.int64) + 1).astype(np.uint64) << np.uint64(8) | split.astype(np.uint8).astype(np.uint64)
+    with np.errstate(over="ignore"):
+        first = _mixed(hashes[:, 0] ^ _mixed(tag + np.uint64(1)))
+        second = _mixed(hashes[:, 1] ^ _mixed(first + tag))
+        return int(first.sum(dtype=np.uint64)), int(second.sum(dtype=np.uint64))
+
+
+def _mixed(values: UInt64Array) -> UInt64Array:
+    """The finalizer of SplitMix64 (Steele, Lea and Flood 2014): every bit depends on every other."""
+    mixed = values + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    result: UInt64Array = mixed ^ (mixed >> np.uint64(31))
+    return result

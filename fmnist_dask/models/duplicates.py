@@ -151,6 +151,23 @@ def find_duplicates(
     )
 
 
+def surplus_rows(source: Readable, ignored: IntArray) -> Algorithm[IntArray]:
+    """Rows that repeat an earlier one of the same split and label, ascending.
+
+    Parameters
+    ----------
+    ignored : int64 array
+        Rows that do not count, for instance those that could not be read.
+    """
+    found = yield from find_duplicates(source, n_examples=0)
+    counted = ~np.isin(found.rows, ignored)
+    keys = np.stack([found.groups, found.split.astype(np.int64), found.label.astype(np.int64)], axis=1)[counted]
+    rows = found.rows[counted]
+    # Members of a group are in the order of rows, so that the first of each key is the one that stays.
+    _, first = np.unique(keys, axis=0, return_index=True)
+    return np.sort(np.delete(rows, first))
+
+
 def _expected(n: int) -> tuple[IntArray, IntArray, AnyArray, AnyArray]:
     """For a plan: one image in a hundred has a copy."""
     rows = np.linspace(0, n - 1, 2 * min(n // 200, 500_000), dtype=np.int64)

@@ -7,22 +7,23 @@ from typing import Any
 
 from fmnist_dask.cluster.config import load_cluster
 from fmnist_dask.collection.lease import Lease
+from fmnist_dask.collection.planning import plan_ingest
 from fmnist_dask.collection.sources.base import Source
 from fmnist_dask.collection.sources.detect import open_source
 from fmnist_dask.collection.store import Collection
-from fmnist_dask.collection.writer import plan_ingest
 from fmnist_dask.passes.local import drive
 from fmnist_dask.passes.protocol import Engine, PassProgress, ProgressCallback
 from fmnist_dask.workflow.observe import Observer
-from fmnist_dask.workflow.steps.ingest import default_store, existing, ingest
+from fmnist_dask.workflow.steps.ingest import all_rows, default_store, existing, ingest
 
 
 def make_collection(
     engine: Engine, source: Source, store: Path, progress: ProgressCallback | None = None
 ) -> Collection:
     """Ingest a source on an engine."""
-    # An ingest asks for tasks only, so that there is no collection to read yet.
-    return drive(ingest(plan_ingest(source, store)), None, engine, progress)  # type: ignore[arg-type]
+    plan = plan_ingest(source, store)
+    # Looking for copies reads what has been written so far.
+    return drive(ingest(plan), all_rows(plan), engine, progress)
 
 
 def ingest_source(

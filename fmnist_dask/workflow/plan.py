@@ -14,9 +14,9 @@ import numpy as np
 
 from fmnist_dask.cluster.config import ClusterConfig, load_cluster, worker_count
 from fmnist_dask.collection.block import Block
+from fmnist_dask.collection.planning import IngestPlan, plan_ingest
 from fmnist_dask.collection.sources.detect import open_source
 from fmnist_dask.collection.store import Collection, split_code
-from fmnist_dask.collection.writer import IngestPlan, plan_ingest
 from fmnist_dask.errors import FmnistDaskError, MemoryLimitError
 from fmnist_dask.passes.fused import fuse
 from fmnist_dask.passes.probe import probe_baseline

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from PIL import Image
+from source_files import FORMATS, written
 from support import array_source, random_images, stored, write_idx_set
 
+from fmnist_dask.collection.planning import plan_ingest
 from fmnist_dask.collection.sources.detect import open_source
 from fmnist_dask.collection.sources.digits import Digits
 from fmnist_dask.collection.sources.folder import Folder
 from fmnist_dask.collection.sources.garments import Garments
 from fmnist_dask.collection.sources.idx import Idx
 from fmnist_dask.collection.store import Collection
-from fmnist_dask.collection.writer import begin, plan_ingest
+from fmnist_dask.collection.writer import begin
 from fmnist_dask.errors import CollectionError, SourceError, UsageError
 
 
@@ -105,5 +108,69 @@ def test_a_collection_takes_no_source_options(tmp_path):
 
 @pytest.mark.parametrize("make", [pictures, write_idx_set])
 def test_unknown_options_of_directories_are_refused(tmp_path, make):
-    with pytest.raises(UsageError, match='has no option "size"'):
-        open_source({"path": make(tmp_path / "some"), "size": "64x64"})
+    with pytest.raises(UsageError, match='has no option "sise"'):
+        open_source({"path": make(tmp_path / "some"), "sise": "64x64"})
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "parts"),
+    [
+        ("mode", "grey", ["mode='grey'", 'did you mean "gray"?']),
+        ("fit", "cover", ["fit='cover'", "crop, pad, stretch"]),
+        ("size", "64by64", ["size='64by64'", "size=64x48"]),
+        ("size", "0x3", ["size='0x3'", "1x1 to 16384x16384"]),
+        ("background", 256, ["background=256", "from 0 to 255"]),
+        ("on_error", "ignore", ["on_error='ignore'", "fail, quarantine"]),
+        ("max_pixels", "many", ["max_pixels='many'"]),
+        ("drop_duplicates", "yes", ["drop_duplicates='yes'", "neither true nor false"]),
+        ("class_names", "a,,b", ["class_names='a,,b'", "empty name"]),
+    ],
+)
+def test_wrong_values_of_options_are_refused(tmp_path, option, value, parts):
+    with pytest.raises(UsageError) as caught:
+        open_source(pictures(tmp_path / "some"), {option: value})
+    for part in parts:
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", sorted(FORMATS))
+def test_formats_are_told_by_what_a_directory_holds_and_named(tmp_path, kind):
+    data = random_images(40, (6, 6)), np.arange(40) % 10
+    source = open_source(written(kind, tmp_path / "some", {"train": data, "test": data}))
+    expected = {
+        "idx": "IDX files", "csv": "CSV files", "npz": "NumPy files", "npy": "NumPy files", "parquet": "Parquet files",
+        "folder": "folder of images", "flat": "folder of images", "tar": "WebDataset shards",
+    }  # fmt: skip
+    assert source.kind == expected[kind.split("-")[0]]
+    assert source.name == "some"
+
+
+@pytest.mark.parametrize("kind", ["csv", "npz", "npy", "parquet", "tar", "csv-gz", "tar-gz"])
+def test_a_single_file_is_a_source(tmp_path, kind):
+    root = written(kind, tmp_path / "some", {"train": (random_images(40, (6, 6)), np.arange(40) % 10)})
+    source = open_source(min(root.iterdir()))
+    assert source.n == {"npy": 40, "parquet": 20, "tar": 20, "tar-gz": 20}.get(kind, 40)
+    found = stored(source, tmp_path / "x.zarr")
+    np.testing.assert_array_equal(found.read("image", 0, 20), random_images(40, (6, 6))[:20])
+
+
+def test_images_in_memory_of_fsspec_are_a_source(tmp_path):
+    """Any address that fsspec knows; this one lives in this process."""
+    import fsspec
+
+    system = fsspec.filesystem("memory")
+    root = written("folder", tmp_path / "some", {"train": (random_images(40, (6, 6)), np.arange(40) % 10)})
+    system.put(str(root), "/remote-photos", recursive=True)
+    try:
+        source = open_source("memory://remote-photos")
+        assert (source.n, source.name, source.class_names) == (40, "remote-photos", tuple("0123456789"))
+        found = stored(source, tmp_path / "x.zarr")
+        local = stored(open_source(root), tmp_path / "y.zarr")
+        assert found.fingerprint == local.fingerprint
+    finally:
+        system.rm("/remote-photos", recursive=True)
+
+
+def test_an_unknown_protocol_names_the_remedy():
+    with pytest.raises(SourceError, match="cannot read nowhere://x"):
+        open_source("nowhere://x")

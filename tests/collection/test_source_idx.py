@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from support import random_images, stored, write_idx, write_idx_set
 
+from fmnist_dask.collection.parts import write_part
+from fmnist_dask.collection.planning import plan_ingest
 from fmnist_dask.collection.sources.idx import Idx, find_idx_files
-from fmnist_dask.collection.writer import begin, plan_ingest, write_part
+from fmnist_dask.collection.writer import begin
 from fmnist_dask.errors import RunError, SourceError
 
 TRAIN, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"

@@ -17,11 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import CLASSES, ArraySource, array_source, random_images, stored, write_store
 
-from fmnist_dask.collection import writer
+from fmnist_dask.collection import planning, writer
 from fmnist_dask.collection.layout import INGEST, MANIFEST, PARTS
+from fmnist_dask.collection.parts import write_part
+from fmnist_dask.collection.planning import plan_ingest
 from fmnist_dask.collection.sources.detect import open_source
 from fmnist_dask.collection.store import Collection
-from fmnist_dask.collection.writer import begin, commit, plan_ingest, write_part
+from fmnist_dask.collection.writer import begin, commit
 from fmnist_dask.errors import CollectionError, RunError
 from fmnist_dask.kernels.hashing import content_hashes
 
@@ -68,7 +70,7 @@ def test_any_chunks_give_the_same_collection(tmp_path, whole, chunk_rows, seekab
 
 
 def test_small_batches_of_a_source_give_the_same_collection(tmp_path, whole, monkeypatch):
-    monkeypatch.setattr(writer, "BATCH_BYTES", 30 * 77)
+    monkeypatch.setattr(planning, "BATCH_BYTES", 30 * 77)
     assert_equal(stored(array_source(N, seekable=False), tmp_path / "x.zarr"), whole)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fmnist_dask.collection import writer
+from fmnist_dask.collection import parts, planning, writer
 from fmnist_dask.collection.sources.detect import open_source
 from fmnist_dask.passes.local import ArrayCollection, LocalEngine, drive
 from fmnist_dask.workflow.page import build_report
@@ -101,9 +101,9 @@ def garments_run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     """A run over 2,100 garments on disk, published as the runner does it."""
     base: Path = tmp_path_factory.mktemp("runs")
     source = open_source("garments", {"n": 2100})
-    plan = writer.plan_ingest(source, base / "garments.zarr")
+    plan = planning.plan_ingest(source, base / "garments.zarr")
     for part in writer.begin(plan):
-        writer.write_part(plan, part)
+        parts.write_part(plan, part)
     store = writer.commit(plan)
     run = RunDirectory(base / "explore-garments-00000000")
     run.create()

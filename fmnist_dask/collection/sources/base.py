@@ -49,12 +49,21 @@ class Rows:
         File name (str) or row number (int64) of each row in its source.
     extra
         Further per-row arrays, as declared by :attr:`Source.extra_arrays`.
+    size : int32 array, shape (m, 2), or None
+        Original height and width of each image, where they may differ from those of ``image``.
+    missing : bool array, shape (m, y, x), or None
+        Pixels whose value is not known; only of sources that :attr:`Source.may_miss` some.
+    rejected
+        Position in the batch → why this row could not be read. It is left out of the collection.
     """
 
     image: UInt8Array
     label: AnyArray | None
     source_name: AnyArray
     extra: dict[str, AnyArray] = field(default_factory=dict)
+    size: AnyArray | None = None
+    missing: AnyArray | None = None
+    rejected: dict[int, str] = field(default_factory=dict)
 
 
 class Source(ABC):
@@ -84,6 +93,12 @@ class Source(ABC):
         Further arrays with one value a row: name → (dtype, attributes).
     chunk_bytes
         Pixels of one chunk of the collection to be made.
+    may_miss
+        Whether pixels may be missing.
+    unreadable
+        Whole files that cannot be read: name → reason.
+    drop_duplicates
+        Whether, of rows with equal pixels and label, the first of each split is kept alone.
     named_rows
         Whether ``source_name`` holds strings rather than row numbers.
     """
@@ -99,6 +114,9 @@ class Source(ABC):
     extra_arrays: Mapping[str, tuple[Any, dict[str, Any]]] = MappingProxyType({})
     named_rows: bool = False
     chunk_bytes: int = CHUNK_BYTES
+    may_miss: bool = False
+    unreadable: Mapping[str, str] = MappingProxyType({})
+    drop_duplicates: bool = False
 
     @abstractmethod
     def read(self, partition: int, start: int, stop: int, batch_rows: int) -> Iterator[Rows]:
@@ -111,6 +129,11 @@ class Source(ABC):
     def read_bytes(self) -> int:
         """Memory that :meth:`read` needs beyond the batch that it yields."""
         return 0
+
+    def first_in_split(self, partition: int) -> int:
+        """How many rows of its split come before a partition."""
+        split = self.partitions[partition].split
+        return sum(part.rows for part in self.partitions[:partition] if part.split == split)
 
     @property
     def n(self) -> int:
@@ -133,6 +156,8 @@ class Source(ABC):
     def current_fingerprint(self) -> str:
         """The fingerprint now: another one if files have changed since the source was opened."""
         identity = {"kind": self.kind, "name": self.name, "chunk_bytes": self.chunk_bytes, **self.identity()}
+        if self.drop_duplicates:
+            identity["drop_duplicates"] = True
         return hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=16).hexdigest()
 
     def provenance(self) -> dict[str, Any]:

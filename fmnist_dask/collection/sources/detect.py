@@ -1,4 +1,4 @@
-"""From what a user gives (a name, a path, a mapping) to the source that reads it."""
+"""From what a user gives (a name, a path, an address, a mapping) to the source that reads it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,26 @@ from typing import Any
 from fmnist_dask.collection.files import read_manifest
 from fmnist_dask.collection.layout import INGEST, MANIFEST
 from fmnist_dask.collection.sources.base import Source
+from fmnist_dask.collection.sources.decoding import SUFFIXES
+from fmnist_dask.collection.sources.files import Files, is_remote
 from fmnist_dask.collection.sources.named import DATA_SETS
 from fmnist_dask.collection.store import Collection
 from fmnist_dask.errors import SourceError, UsageError, nearest
 
 EMBEDDED = ("garments", "digits")
 NAMES = (*EMBEDDED, *DATA_SETS)
+#: What directories are searched for, in this order, and what files are taken for.
+ENDINGS: dict[str, tuple[str, ...]] = {
+    "parquet": (".parquet",),
+    "webdataset": (".tar", ".tar.gz", ".tgz"),
+    "table": (".csv", ".csv.gz", ".tsv", ".tsv.gz"),
+    "numpy": (".npz", ".npy"),
+    "folder": tuple(sorted(SUFFIXES)),
+}
+READ = (
+    "IDX files (train-images-idx3-ubyte[.gz]), Parquet, tar shards, CSV, NPZ and NPY files, "
+    "image files (PNG, JPEG, WebP, BMP, GIF, TIFF), collections"
+)
 
 
 def open_source(spec: str | Path | Mapping[str, Any], options: Mapping[str, Any] | None = None) -> Source | Collection:
@@ -23,11 +37,11 @@ def open_source(spec: str | Path | Mapping[str, Any], options: Mapping[str, Any]
     Parameters
     ----------
     spec
-        A name (``garments``, ``digits``, ``fashion-mnist``, ``mnist``), a path, or a mapping with ``name`` or ``path``
-        and source options.
+        A name (``garments``, ``digits``, ``fashion-mnist``, ``mnist``), a path or an address that fsspec knows, or a
+        mapping with ``name`` or ``path`` and source options.
     options
         Source options that come on top of those of the mapping. Every source takes ``chunk_mib``, the pixels of one
-        chunk in MiB.
+        chunk in MiB, and ``drop_duplicates``.
 
     Returns
     -------
@@ -41,12 +55,25 @@ def open_source(spec: str | Path | Mapping[str, Any], options: Mapping[str, Any]
     """
     place, taken = _resolve(spec, dict(options or {}))
     chunk_mib = taken.pop("chunk_mib", None)
+    drop = _switch("drop_duplicates", taken.pop("drop_duplicates", False))
     source = _open(place, taken)
+    if isinstance(source, Collection):
+        for name, given in (("chunk_mib", chunk_mib is not None), ("drop_duplicates", drop)):
+            if given:
+                raise UsageError(f"{place} is a collection already; {name} does not apply to it")
+        return source
+    source.drop_duplicates = drop
     if chunk_mib is not None:
-        if isinstance(source, Collection):
-            raise UsageError(f"{place} is a collection already; chunk_mib does not apply to it")
         source.chunk_bytes = _chunk_bytes(chunk_mib)
     return source
+
+
+def _switch(name: str, value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if str(value).lower() in ("true", "false"):
+        return str(value).lower() == "true"
+    raise UsageError(f"source option {name}={value!r} is neither true nor false")
 
 
 def _chunk_bytes(chunk_mib: Any) -> int:
@@ -72,7 +99,9 @@ def _open(place: str, taken: dict[str, Any]) -> Source | Collection:
         from fmnist_dask.collection.sources.named import open_named
 
         return open_named(place, taken)
-    return _open_path(Path(place).expanduser(), taken)
+    if is_remote(place):
+        return _open_files(Files.at(place), taken)
+    return _open_path(Path(place.removeprefix("file://")).expanduser(), taken)
 
 
 def _resolve(spec: str | Path | Mapping[str, Any], options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -92,36 +121,90 @@ def _open_path(path: Path, options: dict[str, Any]) -> Source | Collection:
         if len(path.parts) == 1:
             raise SourceError(f'no source "{path}": neither a known name nor a path', nearest(str(path), NAMES))
         raise SourceError(f"no source at {path}: nothing is there", "check the path")
-    if not path.is_dir():
-        raise SourceError(
-            f"{path} is a single file; sources are directories of IDX files or images, or collections",
-            f"give the directory: {path.parent}",
-        )
-    if "image_shape" in (read_manifest(path / MANIFEST) or {}) or (path / INGEST).exists():
-        if options:
-            raise UsageError(
-                f"{path} is a collection already; source options ({', '.join(options)}) do not apply to it"
-            )
-        return Collection.open(path)
-    return _detect_directory(path)(path, options)
+    if path.is_dir():
+        if "image_shape" in (read_manifest(path / MANIFEST) or {}) or (path / INGEST).exists():
+            if options:
+                raise UsageError(
+                    f"{path} is a collection already; source options ({', '.join(options)}) do not apply to it"
+                )
+            return Collection.open(path)
+        idx = _idx(path)
+        if idx is not None:
+            return idx(path, options)
+    return _open_files(Files.at(str(path)), options)
 
 
-def _detect_directory(path: Path) -> Callable[[Path, dict[str, Any]], Source]:
+def _idx(path: Path) -> Callable[[Path, dict[str, Any]], Source] | None:
+    """What opens a directory of IDX files; ``None`` if it has none."""
     from fmnist_dask.collection.sources.idx import Idx, find_idx_files
 
-    if find_idx_files(path):
-        for name, data_set in DATA_SETS.items():
-            if path.resolve().name == name:
-                return lambda place, options: Idx(
-                    place, options, name=name, class_names=data_set.class_names, description=data_set.title
-                )
-        return Idx
-    from fmnist_dask.collection.sources.folder import Folder, list_images
+    if not find_idx_files(path):
+        return None
+    for name, data_set in DATA_SETS.items():
+        if path.resolve().name == name:
+            return lambda place, options: Idx(
+                place, options, name=name, class_names=data_set.class_names, description=data_set.title
+            )
+    return Idx
 
-    if list_images(path):
-        return Folder
-    raise SourceError(
-        f"{path} holds nothing that can be read: no IDX files (train-images-idx3-ubyte[.gz]), no PNG or JPEG files, "
-        "no collection",
-        f"give another directory, or a name: {', '.join(NAMES)}",
-    )
+
+def _open_files(files: Files, options: dict[str, Any]) -> Source:
+    """A source of files, by the endings of their names."""
+    kind = _kind_of(files)
+    if kind == "parquet":
+        from fmnist_dask.collection.sources.parquet import Parquet
+
+        return Parquet(files, options)
+    if kind == "webdataset":
+        from fmnist_dask.collection.sources.webdataset import WebDataset
+
+        return WebDataset(files, options)
+    if kind == "table":
+        from fmnist_dask.collection.sources.table import Table
+
+        return Table(files, options)
+    if kind == "numpy":
+        from fmnist_dask.collection.sources.numpy_files import NumpyFiles
+
+        return NumpyFiles(files, options)
+    from fmnist_dask.collection.sources.folder import Folder
+
+    return Folder(files, options)
+
+
+def _kind_of(files: Files) -> str:
+    """Which of :data:`ENDINGS` a file has, or most files of a directory have.
+
+    Raises
+    ------
+    SourceError
+        None of them.
+    """
+    if not files.is_directory():
+        name = files.root.lower()
+        found = next((kind for kind, endings in ENDINGS.items() if name.endswith(endings)), None)
+        if found is None or found == "folder":
+            raise SourceError(
+                f"{files.root} is a single file that no source reads; sources are {READ}",
+                f"give the directory: {files.root.rpartition('/')[0]}",
+            )
+        return found
+    counts = dict.fromkeys(ENDINGS, 0)
+    for info in files.walk():
+        name = info.path.lower()
+        if name.rpartition("/")[2].startswith("metadata."):
+            continue
+        for kind, endings in ENDINGS.items():
+            if name.endswith(endings):
+                counts[kind] += 1
+                break
+    # Image files are what they are beside whatever else; of the others the most frequent kind counts.
+    if counts["folder"] and counts["folder"] >= max(counts.values()):
+        return "folder"
+    most = max(counts, key=counts.__getitem__)
+    if not counts[most]:
+        raise SourceError(
+            f"{files.root} holds nothing that can be read; sources are {READ}",
+            f"give another directory, or a name: {', '.join(NAMES)}",
+        )
+    return most

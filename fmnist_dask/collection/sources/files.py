@@ -1,0 +1,272 @@
+"""Files of sources, local or remote: listed, described and opened alike."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from fmnist_dask.collection.sources.decoding import MAX_ENCODED_BYTES, UnreadableError
+from fmnist_dask.collection.sources.splits import ordered
+from fmnist_dask.errors import SourceError
+
+T = TypeVar("T")
+
+#: Extras of fsspec that protocols need, by their names here.
+EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "http": "http", "https": "http"}
+#: Remote files fetched at a time.
+FETCHED = 64
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """One file.
+
+    Attributes
+    ----------
+    path
+        Below the root, with slashes.
+    size
+        Bytes.
+    stamp
+        What changes with the content: modification time (ns), or an object's tag.
+    """
+
+    path: str
+    size: int
+    stamp: str
+
+
+@dataclass(frozen=True)
+class Files:
+    """A directory or a single file, and what lies below it. Small and picklable.
+
+    Attributes
+    ----------
+    root
+        Absolute local path, or a URL that fsspec knows.
+    """
+
+    root: str
+
+    @classmethod
+    def at(cls, place: str) -> Files:
+        """From a path or a URL."""
+        if is_remote(place):
+            return cls(place.rstrip("/"))
+        return cls(str(Path(place.removeprefix("file://")).expanduser().resolve()))
+
+    @property
+    def remote(self) -> bool:
+        """Whether fsspec reads it."""
+        return is_remote(self.root)
+
+    @property
+    def name(self) -> str:
+        """Last part of the path."""
+        return self.root.rstrip("/").rpartition("/")[2] or "root"
+
+    def exists(self) -> bool:
+        """Whether anything is there."""
+        return self._filesystem().exists(self.root) if self.remote else os.path.exists(self.root)
+
+    def is_directory(self) -> bool:
+        """Whether other files may lie below."""
+        if not self.remote:
+            return os.path.isdir(self.root)
+        return not self._filesystem().isfile(self.root)
+
+    def walk(self) -> list[FileInfo]:
+        """All files below, sorted by path; hidden files and folders are left out. The root itself, if it is a file."""
+        found = self._walk_remote() if self.remote else self._walk_local()
+        return sorted(found, key=lambda info: info.path)
+
+    def _walk_local(self) -> Iterator[FileInfo]:
+        if os.path.isfile(self.root):
+            yield _local_info(self.root, "")
+            return
+        for folder, folders, names in os.walk(self.root):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            base = os.path.relpath(folder, self.root)
+            for name in names:
+                if not name.startswith("."):
+                    path = name if base == "." else os.path.join(base, name)
+                    try:
+                        yield _local_info(os.path.join(self.root, path), path.replace(os.sep, "/"))
+                    except FileNotFoundError:
+                        continue  # a link to nowhere
+
+    def _walk_remote(self) -> Iterator[FileInfo]:
+        system = self._filesystem()
+        root = system._strip_protocol(self.root)
+        try:
+            if system.isfile(self.root):
+                yield _remote_info(system.info(self.root), "")
+                return
+            listed = system.find(self.root, detail=True)
+        except (OSError, ValueError) as error:
+            raise SourceError(f"cannot list {self.root}: {error}", "check address, credentials and network") from error
+        for path, info in listed.items():
+            below = path.removeprefix(root).lstrip("/")
+            if not any(part.startswith(".") for part in below.split("/")):
+                yield _remote_info(info, below)
+
+    def open(self, path: str = "") -> IO[bytes]:
+        """A file below, for reading.
+
+        Raises
+        ------
+        OSError
+            It cannot be opened.
+        """
+        if self.remote:
+            file: IO[bytes] = self._filesystem().open(self._below(path), "rb")
+            return file
+        return open(self._below(path), "rb")
+
+    def read(self, paths: Iterable[str]) -> Iterator[bytes | UnreadableError]:
+        """Whole files, in order; in the place of one that cannot be read, why."""
+        if not self.remote:
+            for path in paths:
+                yield _read_local(self._below(path))
+            return
+        pending = list(paths)
+        for at in range(0, len(pending), FETCHED):
+            part = [self._below(path) for path in pending[at : at + FETCHED]]
+            system = self._filesystem()
+            found = system.cat(part, on_error="return") if part else {}
+            for path in part:
+                content = found.get(system._strip_protocol(path), found.get(path))
+                if isinstance(content, bytes):
+                    yield content
+                else:
+                    yield UnreadableError(f"it cannot be fetched: {content}")
+
+    def _below(self, path: str) -> str:
+        return f"{self.root}/{path}" if path else self.root
+
+    def _filesystem(self) -> Any:
+        import fsspec
+
+        protocol = self.root.partition("://")[0]
+        try:
+            return fsspec.filesystem(protocol)
+        except (ImportError, ValueError) as error:
+            extra = EXTRAS.get(protocol)
+            raise SourceError(
+                f"cannot read {self.root}: {error}",
+                f'install the driver: pip install "fmnist-dask[{extra}]"' if extra else "give another address",
+            ) from error
+
+
+def is_remote(place: str) -> bool:
+    """Whether this is an address that fsspec reads rather than a local path."""
+    protocol, found, _ = place.partition("://")
+    return bool(found) and protocol not in ("file", "local") and protocol.isascii() and protocol.isalnum()
+
+
+def _local_info(full: str, path: str) -> FileInfo:
+    status = os.stat(full)
+    return FileInfo(path, status.st_size, str(status.st_mtime_ns))
+
+
+def _remote_info(info: dict[str, Any], path: str) -> FileInfo:
+    stamp = next((str(info[key]) for key in ("ETag", "etag", "md5Hash", "LastModified", "mtime", "created")
+                  if info.get(key)), "")  # fmt: skip
+    return FileInfo(path, int(info.get("size") or 0), stamp)
+
+
+def _read_local(path: str) -> bytes | UnreadableError:
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MAX_ENCODED_BYTES + 1)
+    except OSError as error:
+        return UnreadableError(f"it cannot be read: {error.strerror or error}")
+    if len(content) > MAX_ENCODED_BYTES:
+        return UnreadableError(f"more than {MAX_ENCODED_BYTES:,} bytes")
+    return content or UnreadableError("the file is empty")
+
+
+class Listing:
+    """The files that a source is made of: what it was opened with, and whether they are still the same.
+
+    Parameters
+    ----------
+    files
+        Where they lie.
+    wanted
+        Whether a file is one of them; a function of a module.
+    """
+
+    def __init__(self, files: Files, wanted: Callable[[FileInfo], bool]) -> None:
+        self.files = files
+        self.wanted = wanted
+        self._fresh: str | None = None
+
+    def read(self) -> list[FileInfo]:
+        """The files now, sorted by path."""
+        found = [info for info in self.files.walk() if self.wanted(info)]
+        self._fresh = _digest(found)
+        return found
+
+    def digest(self) -> str:
+        """Digest of names, sizes and stamps: of the files as just listed the first time, of the files now later on."""
+        if self._fresh is None:
+            self.read()
+        digest, self._fresh = self._fresh, None
+        assert digest is not None
+        return digest
+
+
+def _digest(files: Iterable[FileInfo]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for file in files:
+        digest.update(repr((file.path, file.size, file.stamp)).encode())
+    return digest.hexdigest()
+
+
+def opened(
+    found: Sequence[FileInfo], name: str, kind: str, open_one: Callable[[str], T | None]
+) -> tuple[list[tuple[str, T]], dict[str, str]]:
+    """Open the files of a source, each in the split that its name says, ``train`` first.
+
+    Parameters
+    ----------
+    name
+        What a source that is a single file is called.
+    kind
+        What files are asked for, for people: ``CSV file``.
+    open_one
+        What is known of the file of a path; ``None`` if nothing is in it.
+
+    Returns
+    -------
+    opened
+        (split, what ``open_one`` returned) of each file that is not empty.
+    unreadable
+        Why others could not be opened.
+
+    Raises
+    ------
+    SourceError
+        None could.
+    """
+    kept, unreadable = [], {}
+    paths = [info.path or name for info in found]
+    for split, at in ordered(paths):
+        try:
+            known = open_one(found[at].path)
+        except (OSError, UnreadableError, SourceError) as error:
+            if len(found) == 1 and isinstance(error, SourceError):
+                raise
+            unreadable[paths[at]] = (str(error).splitlines() or ["damaged"])[0][:200]
+            continue
+        if known is not None:
+            kept.append((split, known))
+    if not kept:
+        shown = "; ".join(f"{path}: {reason}" for path, reason in list(unreadable.items())[:3])
+        raise SourceError(f"no {kind} of {name} holds images: {shown or 'they are empty'}", "check that it is whole")
+    return kept, unreadable

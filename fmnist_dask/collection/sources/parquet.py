@@ -1,0 +1,237 @@
+"""Parquet files as Hugging Face keeps image data sets: a column of encoded images, a column of labels."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fmnist_dask.collection.sources.base import Partition, take_options
+from fmnist_dask.collection.sources.decoding import MAX_ENCODED_BYTES, UnreadableError
+from fmnist_dask.collection.sources.encoded import EncodedSource, Item
+from fmnist_dask.collection.sources.files import FileInfo, Files, Listing, opened
+from fmnist_dask.collection.sources.image_options import take_image_options
+from fmnist_dask.collection.sources.labels import class_names_option, plain_text, table_of_counts
+from fmnist_dask.collection.sources.metadata import label_column
+from fmnist_dask.errors import SourceError, UsageError, nearest
+
+#: Rows of encoded images held at a time.
+READ_ROWS = 256
+#: Bytes read ahead in a column.
+BUFFER_BYTES = 1 << 20
+#: What importing the reader costs a worker, in bytes (measured: 60 MB).
+READER_BYTES = 64 << 20
+#: A row group up to this size is read from its beginning by every task that needs a part of it.
+SEEKABLE_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class _Group:
+    """One row group of a file: its number, its rows, its bytes when decompressed."""
+
+    path: str
+    number: int
+    rows: int
+    size: int
+
+
+@dataclass(frozen=True)
+class _Footer:
+    columns: tuple[str, str | None]
+    class_names: tuple[str, ...]
+    labels: collections.Counter[str]
+    groups: list[_Group]
+
+
+class Parquet(EncodedSource):
+    """Parquet files with a struct column ``{bytes, path}`` or a binary column of encoded images.
+
+    Each file belongs to the split that its name says. Names of classes are taken from the files' metadata where they
+    were written by ``datasets``.
+    """
+
+    kind = "Parquet files"
+
+    def __init__(self, files: Files, options: dict[str, Any] | None = None) -> None:
+        rest = dict(options or {})
+        self.image = take_image_options("parquet", rest)
+        given = class_names_option(rest.pop("class_names")) if "class_names" in rest else ()
+        taken = take_options("parquet", rest, image_column=(str, ""), label_column=(str, ""))
+        self.files_at = files
+        self.location = files.root
+        self.name = files.name.removesuffix(".parquet")
+        self.listing = Listing(files, _is_ours)
+        found = self.listing.read()
+        self.description = f"Encoded images in {len(found):,} Parquet files of {files.root}."
+        self._open_all(found, taken["image_column"], taken["label_column"], given)
+        self._look()
+
+    def _open_all(self, found: list[FileInfo], image_column: str, label: str, given: tuple[str, ...]) -> None:
+        """Read all footers and labels; files that have none to be read are noted."""
+        counts: collections.Counter[str] = collections.Counter()
+        names: list[tuple[str, ...]] = []
+        #: The first readable file says which columns all have.
+        self.columns: tuple[str, str | None] | None = None
+
+        def one(path: str) -> list[_Group]:
+            footer = self._footer(path, image_column, label)
+            self.columns = footer.columns
+            names.append(footer.class_names)
+            counts.update(footer.labels)
+            return footer.groups
+
+        known, self.unreadable = opened(found, self.name, "Parquet file", one)
+        self.groups = [group for _, groups in known for group in groups]
+        if not self.groups:
+            raise SourceError(f"the Parquet files of {self.location} have no rows", "check that they are whole")
+        labelled = self.columns is not None and self.columns[1] is not None
+        self.table = table_of_counts(counts, given or names[0]) if labelled else None
+        self.class_names = self.table.class_names if self.table is not None else ()
+        self.partitions = tuple(
+            Partition(split, group.rows, seekable=group.size <= SEEKABLE_BYTES)
+            for split, groups in known
+            for group in groups
+        )
+
+    def _footer(self, path: str, image_column: str, label: str) -> _Footer:
+        """What a file says of itself, and its labels."""
+        with self._opened(path) as file:
+            columns = _columns(file.schema_arrow, image_column, label, self.location)
+            if self.columns not in (None, columns):
+                raise UnreadableError(f"its columns are {columns}, those of the files before it {self.columns}")
+            counts: collections.Counter[str] = collections.Counter()
+            if columns[1] is not None:
+                for entry in file.read([columns[1]]).column(0).value_counts().to_pylist():
+                    counts[plain_text(entry["values"])] += entry["counts"]
+            groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+            return _Footer(
+                columns,
+                _names_in(file.schema_arrow, columns[1]),
+                counts,
+                [
+                    _Group(path, at, group.num_rows, group.total_byte_size)
+                    for at, group in enumerate(groups)
+                    if group.num_rows
+                ],
+            )
+
+    @contextlib.contextmanager
+    def _opened(self, path: str) -> Iterator[Any]:
+        """A file whose pages are read as they are needed, not a row group at a time."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        with self.files_at.open(path) as raw:
+            try:
+                yield pq.ParquetFile(raw, buffer_size=BUFFER_BYTES, pre_buffer=False)
+            except pa.ArrowException as error:
+                raise UnreadableError(f"damaged: {(str(error).splitlines() or [''])[0][:160]}") from error
+
+    def items(self, partition: int, start: int, stop: int) -> Iterator[Item]:
+        """Rows of a row group; see :meth:`EncodedSource.items`. From where it cannot be read, all have that reason."""
+        path, group = self.groups[partition].path, self.groups[partition].number
+        at = start
+        try:
+            with self._opened(path) as file:
+                for item in self._rows(file, path, group, start, stop):
+                    yield item
+                    at += 1
+        except (UnreadableError, OSError) as error:
+            yield from (Item(f"{path}#{group}:{row}", None, -1, str(error)) for row in range(at, stop))
+
+    def _rows(self, file: Any, path: str, group: int, start: int, stop: int) -> Iterator[Item]:
+        import pyarrow as pa
+
+        assert self.columns is not None
+        image, label = self.columns
+        first = 0
+        for batch in file.iter_batches(READ_ROWS, [group], [image] if label is None else [image, label]):
+            low, high = max(start - first, 0), min(stop - first, len(batch))
+            if low < high:
+                part = batch.slice(low, high - low)
+                column = part.column(part.schema.get_field_index(image))
+                nested = pa.types.is_struct(column.type)
+                data = column.field("bytes") if nested else column
+                names = column.field("path") if nested and column.type.get_field_index("path") >= 0 else None
+                labels = None if label is None else part.column(part.schema.get_field_index(label))
+                for at in range(high - low):
+                    name = (names[at].as_py() if names is not None else None) or f"{path}#{group}:{first + low + at}"
+                    yield self._item(name, data[at].as_py(), None if labels is None else labels[at].as_py())
+            first += len(batch)
+            if first >= stop:
+                return
+
+    def _item(self, name: str, data: Any, raw: Any) -> Item:
+        try:
+            label = -1 if self.table is None else self.table.index(raw)
+        except UnreadableError as error:
+            return Item(name, None, -1, str(error))
+        if not data:
+            return Item(name, None, label, "there are no bytes")
+        if len(data) > MAX_ENCODED_BYTES:
+            return Item(name, None, label, f"more than {MAX_ENCODED_BYTES:,} bytes")
+        return Item(name, data if isinstance(data, bytes) else bytes(data), label)
+
+    def sample(self, count: int) -> Iterator[Item]:
+        """The first rows of evenly spread row groups; see :meth:`EncodedSource.sample`."""
+        picked = np.unique(np.linspace(0, len(self.groups) - 1, min(16, len(self.groups))).astype(int))
+        each = -(-count // len(picked))
+        for group in picked.tolist():
+            yield from self.items(group, 0, min(each, self.groups[group].rows))
+
+    def identity(self) -> dict[str, Any]:
+        """Names, sizes and times of the files."""
+        return {
+            "files": self.listing.digest(),
+            "directory": self.files_at.root,
+            "classes": self.class_names,
+            "columns": self.columns,
+            **self.image_identity(),
+        }
+
+    def read_bytes(self) -> int:
+        """Beside the image, encoded rows of one batch, and the buffer of the column."""
+        largest = max(group.size // group.rows for group in self.groups)
+        return super().read_bytes() + 2 * READ_ROWS * largest + 8 * BUFFER_BYTES + READER_BYTES
+
+
+def _is_ours(info: FileInfo) -> bool:
+    name = info.path.rpartition("/")[2]
+    return not info.path or (name.endswith(".parquet") and not name.startswith("metadata."))
+
+
+def _columns(schema: Any, image: str, label: str, location: str) -> tuple[str, str | None]:
+    """Names of the columns of images and labels."""
+    import pyarrow as pa
+
+    def holds_images(field: Any) -> Any:
+        kind: Any = field.type
+        if pa.types.is_struct(kind):
+            at = kind.get_field_index("bytes")
+            return at >= 0 and (
+                pa.types.is_binary(kind.field(at).type) or pa.types.is_large_binary(kind.field(at).type)
+            )
+        return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+    candidates = [field.name for field in schema if holds_images(field)]
+    if image and image not in schema.names:
+        raise UsageError(f"there is no column {image!r} in {location} (image_column)", nearest(image, schema.names))
+    chosen = image or next((name for name in ("image", "img") if name in candidates), next(iter(candidates), ""))
+    if not chosen or (image and image not in candidates):
+        raise UnreadableError(f"no column of encoded images (binary, or a struct with bytes) among {schema.names}")
+    plain = [field.name for field in schema if not pa.types.is_nested(field.type) and field.name not in candidates]
+    return chosen, label_column(plain, label)
+
+
+def _names_in(schema: Any, column: str | None) -> tuple[str, ...]:
+    """Names of classes that ``datasets`` has written into the schema."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        return tuple(str(name) for name in features[column]["names"])
+    except (KeyError, TypeError, ValueError):
+        return ()
