@@ -188,6 +188,7 @@ def ingest(
     source: str | Path,
     store: str | Path | None = None,
     *,
+    append: bool = False,
     source_options: Mapping[str, Any] | None = None,
     cluster: str | Path | None = None,
     trust: bool = False,
@@ -198,10 +199,12 @@ def ingest(
     Parameters
     ----------
     source
-        A name (``garments``, ``digits``, ``fashion-mnist``, ``mnist``) or a path.
+        A name (``garments``, ``digits``, ``fashion-mnist``, ``mnist``), a path, or a URL that fsspec knows.
     store
         Where to put it; by default below ``collections/``.
+    append
+        Append to the collection at ``store``. Until all is written, readers see the rows of before.
     """
     from fmnist_dask.workflow.ingesting import ingest_source
 
-    return ingest_source(source, store, dict(source_options or {}), cluster, trust, observer)
+    return ingest_source(source, store, dict(source_options or {}), cluster, trust, observer, append)

@@ -183,16 +183,24 @@ def _pairs(items: tuple[str, ...]) -> dict[str, str]:
 @click.argument("source")
 @click.argument("store", required=False, type=click.Path())
 @_source_option
+@click.option("--append", is_flag=True, help="Append to the collection at STORE.")
 @_cluster_options
-def ingest(source: str, store: str | None, source_options: tuple[str, ...], cluster: str | None, trust: bool) -> None:
-    """Turn SOURCE (a name or a path) into a collection at STORE. By default below collections/."""
+def ingest(
+    source: str,
+    store: str | None,
+    source_options: tuple[str, ...],
+    append: bool,
+    cluster: str | None,
+    trust: bool,
+) -> None:
+    """Turn SOURCE (a name, a path or a URL) into a collection at STORE. By default below collections/."""
     from fmnist_dask.terminal import Terminal
     from fmnist_dask.workflow.ingesting import ingest_source
     from fmnist_dask.workflow.load import parse_yaml
 
     options = {key: parse_yaml(value) for key, value in _pairs(source_options).items()}
     with Terminal() as terminal:
-        ingest_source(source, store, options, cluster, trust, terminal)
+        ingest_source(source, store, options, cluster, trust, terminal, append)
 
 
 @main.command()

@@ -23,13 +23,14 @@ from fmnist_dask.collection.writer import begin, commit
 from fmnist_dask.errors import SourceError
 from fmnist_dask.kernels.hashing import content_hashes
 from fmnist_dask.kernels.properties import PROPERTIES
-from fmnist_dask.passes.local import ArrayCollection
+from fmnist_dask.passes.local import ArrayCollection, LocalEngine, drive
 from fmnist_dask.passes.protocol import Readable, Reduction, Scan
 from fmnist_dask.passes.reductions.census import Census, SizeCensus
 from fmnist_dask.passes.reductions.histogram import PixelHistogram
 from fmnist_dask.passes.reductions.images import Extremes, ImageSample, ImagesAt
 from fmnist_dask.passes.reductions.properties import ContentHash, ImageProperties, PropertyHistogram
 from fmnist_dask.passes.reductions.verify import VerifyGroups
+from fmnist_dask.workflow.steps.ingest import all_rows, ingest
 
 CLASSES = ("shoe", "shirt", "bag")
 SPLITS = ("train", "test")
@@ -161,6 +162,12 @@ def write_store(plan: IngestPlan) -> Collection:
     for part in begin(plan):
         write_part(plan, part)
     return commit(plan)
+
+
+def ingested(source: Source, path: Path, chunk_rows: int | None = 256) -> Collection:
+    """Carry out a whole ingest in this process, with what is to be left out."""
+    plan = plan_ingest(source, path, chunk_rows)
+    return drive(ingest(plan), all_rows(plan), LocalEngine())
 
 
 def stored(source: Source, path: Path, chunk_rows: int | None = 256) -> Collection:

@@ -11,11 +11,16 @@ from fmnist_dask.errors import RunError
 
 
 def write_atomic(path: Path, text: str) -> None:
-    """Write a text file beside its place and rename it there, after its bytes have reached the disk."""
+    """Write a text file so that a reader sees the old one or the new one; see :func:`write_bytes`."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file beside its place and rename it there, after its bytes have reached the disk."""
     pending = path.with_name(f".{path.name}.{os.getpid()}.pending")
     try:
-        with open(pending, "w", encoding="utf-8") as file:
-            file.write(text)
+        with open(pending, "wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(pending, path)

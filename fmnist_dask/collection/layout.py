@@ -18,6 +18,13 @@ MANIFEST = "manifest.json"
 #: Written first: which source a store is being made from. With no manifest beside it, the store is incomplete.
 INGEST = "ingest.json"
 PARTS = "ingest-parts"
+#: While rows are being appended: from which source, to which generation; and the directory of what is on its way.
+APPEND = "append.json"
+APPEND_PARTS = "append-parts"
+#: Digests of panels of rows, 16 bytes each, beside the manifest that names the file.
+DIGESTS = "digests-{generation}.bin"
+#: Directory of states that passes have kept for the next generation.
+STATES = "states"
 #: The array that says which pixels are missing, where any are.
 MISSING = "missing"
 

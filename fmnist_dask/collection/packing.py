@@ -160,7 +160,7 @@ def pack_chunk(packing: Packing, chunk: int) -> int:
     columns: dict[str, AnyArray] = {}
     try:
         for name, array in group.arrays():
-            values = _gathered(whole[name], rows, size)
+            values = gathered(whole[name], rows, size)
             array[start:stop] = values
             if name != "image":
                 columns[name] = values
@@ -175,7 +175,7 @@ def pack_chunk(packing: Packing, chunk: int) -> int:
     return stop - start
 
 
-def _gathered(array: Any, rows: IntArray, chunk_rows: int) -> AnyArray:
+def gathered(array: Any, rows: IntArray, chunk_rows: int) -> AnyArray:
     """The given rows, ascending, of an array; each of its chunks is read once."""
     parts = []
     for chunk in range(int(rows[0]) // chunk_rows, int(rows[-1]) // chunk_rows + 1):

@@ -30,6 +30,15 @@ def write_quarantine(path: Path, rows: Iterable[tuple[str, str, str]]) -> None:
     pending.replace(path)
 
 
+def read_quarantine_rows(path: Path) -> list[tuple[str, str, str]]:
+    """Name, split and reason of each thing left out."""
+    import pyarrow.parquet as pq
+
+    if not path.exists():
+        return []
+    return [(row["source_name"], row["split"], row["reason"]) for row in pq.read_table(path).to_pylist()]
+
+
 def read_quarantine(path: Path) -> Any:
     """The table as a :class:`pandas.DataFrame`; empty where nothing was left out."""
     import pandas as pd

@@ -12,7 +12,7 @@ import numpy as np
 
 from fmnist_dask.collection.block import Block
 from fmnist_dask.collection.files import read_manifest
-from fmnist_dask.collection.layout import FORMAT_VERSION, INGEST, MANIFEST
+from fmnist_dask.collection.layout import FORMAT_VERSION, INGEST, MANIFEST, STATES
 from fmnist_dask.errors import CollectionError, UsageError, nearest
 from fmnist_dask.typing import AnyArray
 
@@ -49,6 +49,10 @@ class Collection:
         Pixels whose value is not known; where there are any, the array ``missing`` says which.
     dropped_duplicates
         Copies that were left out of each split; ``None`` where that was not asked for.
+    origin
+        Fingerprint of the first generation: rows of a store never change, so that it tells what they are.
+    appended
+        What sources were appended since, with the number of their rows.
     """
 
     path: str
@@ -64,6 +68,8 @@ class Collection:
     extra_arrays: tuple[str, ...] = ()
     missing_pixels: int = 0
     dropped_duplicates: dict[str, int] | None = None
+    origin: str = ""
+    appended: tuple[dict[str, Any], ...] = ()
 
     @classmethod
     def open(cls, path: str | Path) -> Collection:
@@ -97,6 +103,8 @@ class Collection:
             extra_arrays=tuple(manifest["extra_arrays"]),
             missing_pixels=manifest.get("missing_pixels", 0),
             dropped_duplicates=manifest.get("dropped_duplicates"),
+            origin=manifest.get("origin", manifest["fingerprint"]),
+            appended=tuple(manifest.get("appended", ())),
         )
 
     @property
@@ -181,8 +189,13 @@ class Collection:
         return self.n if self.split_code(split) is None else self.splits[split]
 
     def stored_bytes(self) -> int:
-        """Bytes on disk of all files of the store."""
-        return sum(file.stat().st_size for file in Path(self.path).rglob("*") if file.is_file())
+        """Bytes on disk of all files of the store, without the states that passes have kept there."""
+        root = Path(self.path)
+        return sum(
+            file.stat().st_size
+            for file in root.rglob("*")
+            if file.is_file() and file.relative_to(root).parts[0] != STATES
+        )
 
     def to_xarray(self) -> xarray.Dataset:
         """The collection as a lazy :class:`xarray.Dataset`, backed by Dask arrays of the chunks on disk."""

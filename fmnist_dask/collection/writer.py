@@ -13,14 +13,15 @@ import json
 import shutil
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fmnist_dask.collection.files import make_directory, read_json, write_json
+from fmnist_dask.collection.files import make_directory, read_json, write_bytes, write_json
 from fmnist_dask.collection.layout import (
+    DIGESTS,
     FORMAT_VERSION,
     INGEST,
     MANIFEST,
@@ -156,8 +157,6 @@ def commit(plan: IngestPlan, left_out: LeftOut | None = None) -> Collection:
     SourceError
         Nothing is left.
     """
-    import zarr
-
     root, source = Path(plan.path), plan.source
     parts = reports_of(plan)
     if source.current_fingerprint() != source.fingerprint:
@@ -174,12 +173,16 @@ def commit(plan: IngestPlan, left_out: LeftOut | None = None) -> Collection:
     for report in final:
         content = added(content, report.content)
     splits = _rows_left(source, gone.rows)
+    digests = b"".join(digest for report in final for digest in report.digests)
+    fingerprint = fingerprint_of(source.image_shape, source.class_names, splits, digests)
     manifest = {
         "format_version": FORMAT_VERSION,
         "n": source.n - len(gone.rows),
         "generation": 1,
-        "fingerprint": _fingerprint(source, splits, final),
-        "content": f"{content[0]:016x}{content[1]:016x}",
+        "fingerprint": fingerprint,
+        "origin": fingerprint,
+        "digests": DIGESTS.format(generation=1),
+        "content": content_text(content),
         "image_shape": list(source.image_shape),
         "chunk_rows": plan.chunk_rows,
         "class_names": list(source.class_names),
@@ -198,29 +201,50 @@ def commit(plan: IngestPlan, left_out: LeftOut | None = None) -> Collection:
     listed += [(name, names[split], reason) for _, name, split, reason in rejected]
     if listed:
         write_quarantine(root / QUARANTINE, listed)
-    zarr.open_group(str(root), mode="r+", use_consolidated=False).attrs["n_quarantined"] = len(listed)
-    with warnings.catch_warnings():
-        # Consolidated metadata is an extension that zarr warns about when it is written. It lets xarray open the store
-        # without listing it, and fixes the lengths that such a reader sees until the next commit.
-        warnings.simplefilter("ignore")
-        zarr.consolidate_metadata(str(root))
+    consolidate(root, n_quarantined=len(listed))
+    write_bytes(root / DIGESTS.format(generation=1), digests)
     write_json(root / MANIFEST, manifest)
     (root / INGEST).unlink(missing_ok=True)
     shutil.rmtree(root / PARTS)
     return Collection.open(root)
 
 
-def _fingerprint(source: Source, splits: dict[str, int], reports: Sequence[PartReport]) -> str:
+def consolidate(root: Path, **attributes: Any) -> None:
+    """Gather the metadata of all arrays in one place, and set attributes of the group.
+
+    It lets xarray open the store without listing it, and fixes the lengths that such a reader sees until the next
+    commit.
+    """
+    import zarr
+
+    with warnings.catch_warnings():
+        # An extension of the format that zarr warns about when it is written.
+        warnings.simplefilter("ignore")
+        zarr.consolidate_metadata(str(root))
+    # Setting them through zarr would write the group anew without what has just been gathered.
+    metadata = read_json(root / "zarr.json")
+    metadata["attributes"] |= attributes
+    write_json(root / "zarr.json", metadata)
+
+
+def fingerprint_of(
+    image_shape: Sequence[int], class_names: Sequence[str], splits: Mapping[str, int], digests: bytes
+) -> str:
+    """Hex digest of a collection: of its shape, classes and splits, and of all panels of its rows."""
     description = {
         "n": sum(splits.values()),
-        "image_shape": list(source.image_shape),
-        "class_names": list(source.class_names),
-        "splits": splits,
+        "image_shape": list(image_shape),
+        "class_names": list(class_names),
+        "splits": dict(splits),
     }
     digest = hashlib.blake2b(json.dumps(description, sort_keys=True).encode(), digest_size=16)
-    for report in reports:
-        digest.update(b"".join(report.digests))
+    digest.update(digests)
     return digest.hexdigest()
+
+
+def content_text(content: tuple[int, int]) -> str:
+    """Hex form of a content digest."""
+    return f"{content[0]:016x}{content[1]:016x}"
 
 
 def _by_split(source: Source, rows: IntArray) -> dict[str, int]:

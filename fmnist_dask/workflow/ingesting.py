@@ -5,15 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fmnist_dask.cluster.config import load_cluster
+from fmnist_dask.collection.appending import (
+    AppendPlan,
+    begin_append,
+    settle_copies,
+    settled_copies,
+    staging_place,
+)
+from fmnist_dask.collection.joined import Joined, fit_of
 from fmnist_dask.collection.lease import Lease
 from fmnist_dask.collection.planning import plan_ingest
 from fmnist_dask.collection.sources.base import Source
 from fmnist_dask.collection.sources.detect import open_source
 from fmnist_dask.collection.store import Collection
+from fmnist_dask.errors import UsageError
 from fmnist_dask.passes.local import drive
 from fmnist_dask.passes.protocol import Engine, PassProgress, ProgressCallback
 from fmnist_dask.workflow.observe import Observer
+from fmnist_dask.workflow.steps.append import attach, copies, is_appended
 from fmnist_dask.workflow.steps.ingest import all_rows, default_store, existing, ingest
 
 
@@ -26,6 +38,37 @@ def make_collection(
     return drive(ingest(plan), all_rows(plan), engine, progress)
 
 
+def append_rows(
+    engine: Engine, collection: Collection, source: Source, progress: ProgressCallback | None = None
+) -> Collection:
+    """Append a source to a collection, on an engine; the next generation.
+
+    The rows become a collection of their own first, beside the arrays, so that nothing is known of them too late: what
+    cannot be read, and what is a copy.
+
+    Raises
+    ------
+    CollectionError
+        The source's images do not fit the collection.
+    """
+    fit = fit_of(collection, source)
+    if collection.dropped_duplicates is not None:
+        source.drop_duplicates = True  # one that was to have no copies is to have none afterwards
+    begin_append(collection, source)
+    place = staging_place(collection)
+    staged = existing(place, source)
+    if staged is None:
+        staged = make_collection(engine, source, place, progress)
+    joined = Joined(collection, staged, fit)
+    left_out = settled_copies(collection)
+    if left_out is None:
+        left_out = np.zeros(0, dtype=np.int64)
+        if source.drop_duplicates:
+            left_out = drive(copies(joined), joined, engine, progress)
+        settle_copies(collection, left_out)
+    return drive(attach(AppendPlan(collection, staged, fit, left_out), source), joined, engine, progress)
+
+
 def ingest_source(
     spec: str | Path,
     store: str | Path | None,
@@ -33,19 +76,26 @@ def ingest_source(
     cluster: Any,
     trust: bool,
     observer: Observer | None,
+    append: bool = False,
 ) -> Collection:
-    """Make the collection of a source on a cluster, unless it is there; see :func:`fmnist_dask.ingest`."""
+    """Make the collection of a source on a cluster, or append to one; see :func:`fmnist_dask.ingest`."""
     watcher = observer or Observer()
     source = open_source(spec, options)
     if isinstance(source, Collection):
+        if append:
+            raise UsageError(f"{source.path} is a collection itself", "append the source that it was made from")
         return source
+    if append and store is None:
+        raise UsageError("nothing says what to append to", "give the collection: ingest SOURCE STORE --append")
     place = (Path(store).expanduser() if store is not None else default_store(source)).resolve()
     config = load_cluster(cluster, trust)
-    collection = existing(place, source)
-    if collection is None:
+    collection = Collection.open(place) if append else existing(place, source)
+    if collection is None or (append and not is_appended(collection, source)):
         from fmnist_dask.cluster.connect import connect
         from fmnist_dask.passes.distributed import DistributedEngine
 
+        if collection is not None:
+            fit_of(collection, source)  # said before a cluster is started
         watcher.connecting(config.address or config.class_name)
         with Lease(place, "an ingest"), connect(config, watcher.connected) as connection:
             watcher.ingesting(source, place)
@@ -54,6 +104,10 @@ def ingest_source(
             def progress(now: PassProgress) -> None:
                 watcher.progress(["ingest"], now)
 
-            collection = make_collection(engine, source, place, progress)
+            if append:
+                # Opened once more: another process may have appended before the lease was ours.
+                collection = append_rows(engine, Collection.open(place), source, progress)
+            else:
+                collection = make_collection(engine, source, place, progress)
     watcher.collection(collection)
     return collection

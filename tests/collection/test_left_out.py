@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from source_files import write_csv, written
-from support import ArraySource, random_images, write_store
+from support import ArraySource, ingested, random_images, write_store
 
 from fmnist_dask.collection import packing
 from fmnist_dask.collection.planning import plan_ingest
@@ -20,16 +20,9 @@ from fmnist_dask.collection.quarantine import QUARANTINE, read_quarantine
 from fmnist_dask.collection.sources.detect import open_source
 from fmnist_dask.collection.store import Collection
 from fmnist_dask.errors import CollectionError, SourceError
-from fmnist_dask.passes.local import LocalEngine, drive
-from fmnist_dask.workflow.steps.ingest import all_rows, existing, ingest
+from fmnist_dask.workflow.steps.ingest import existing
 
 N = 2000
-
-
-def ingested(source, path, chunk_rows=256) -> Collection:
-    """Carry out a whole ingest in this process."""
-    plan = plan_ingest(source, path, chunk_rows)
-    return drive(ingest(plan), all_rows(plan), LocalEngine())
 
 
 class Damaged(ArraySource):

@@ -111,7 +111,7 @@ def test_a_plan_covers_every_chunk_once(partitions, chunk_rows):
 
 def test_nothing_is_left_of_the_ingest(whole):
     names = {item.name for item in Path(whole.path).iterdir()}
-    assert names == {*ARRAYS, "zarr.json", MANIFEST}
+    assert names == {*ARRAYS, "zarr.json", MANIFEST, "digests-1.bin"}
 
 
 def test_the_manifest_says_what_was_committed(whole):

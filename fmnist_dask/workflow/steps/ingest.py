@@ -88,6 +88,13 @@ def existing(path: Path, source: Source) -> Collection | None:
         collection = Collection.open(path)
     except CollectionError:
         return None
+    if collection.appended and collection.source.get("fingerprint") == source.fingerprint:
+        rows = sum(entry["n"] for entry in collection.appended)
+        raise CollectionError(
+            f"to {path}, made from {source.location}, {rows:,} rows have been appended since",
+            f"to work on all {collection.n:,} give the collection as the source ({path}); for {source.name} alone "
+            "choose another store",
+        )
     if collection.source.get("fingerprint") != source.fingerprint:
         raise CollectionError(
             f"{path} holds a collection made from {collection.source.get('path')} ({collection.name}); "
