@@ -79,6 +79,16 @@ class Block:
             return self
         return self.memo(("split", split), lambda: self._select(split))
 
+    def since(self, row: int) -> Block:
+        """The rows from an absolute row on, as a block of its own."""
+        if not len(self.rows) or row <= self.rows[0]:
+            return self
+        return self.memo(("since", row), lambda: self._since(row))
+
+    def _since(self, row: int) -> Block:
+        first = int(np.searchsorted(self.rows, row))
+        return Block(self.rows[first:], lambda name: self.array(name)[first:], self.feature_array)
+
     def _select(self, split: int) -> Block:
         inside = self.split == split
         if inside.all():

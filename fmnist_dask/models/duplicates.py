@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fmnist_dask.models.known_groups import KnownGroups, examples_of_both, members_to_compare
 from fmnist_dask.passes.hashes import HashReader, repeated_in_partition
 from fmnist_dask.passes.protocol import Algorithm, Call, Readable, Scan, Tasks
 from fmnist_dask.passes.reductions.census import Census
@@ -96,7 +97,11 @@ def _groups_with_several(groups: IntArray, values: AnyArray) -> IntArray:
 
 
 def find_duplicates(
-    source: Readable, split: str = "all", split_code: int | None = None, n_examples: int = 24
+    source: Readable,
+    split: str = "all",
+    split_code: int | None = None,
+    n_examples: int = 24,
+    known: KnownGroups | None = None,
 ) -> Algorithm[Duplicates]:
     """Find groups of equal images, exactly.
 
@@ -112,6 +117,8 @@ def find_duplicates(
         Look at this split only.
     n_examples
         Images of groups to bring back for a look.
+    known
+        What was found before rows were appended: of those groups one member is compared with new ones.
     """
     reader = HashReader(source)
     if not reader.stored:
@@ -131,15 +138,20 @@ def find_duplicates(
     rows, groups, label, code = rows[order], groups[order], label[order], code[order]
     census: IntArray | None = None
     examples: dict[str, AnyArray] = {}
+    compared = members_to_compare(rows, groups, known)
+    compared_rows, compared_groups = rows[compared], groups[compared]
     # Rounds: the first goes along with everybody's pass, and is the only one unless there are very many groups.
-    for selected in _rounds(groups, source.image_bytes):
-        requests: dict[str, Any] = {"verify": _verification(rows[selected], groups[selected])}
+    for selected in _rounds(compared_groups, source.image_bytes):
+        requests: dict[str, Any] = {"verify": _verification(compared_rows[selected], compared_groups[selected])}
         if census is None:
-            requests |= {"census": Census(), "examples": ImagesAt(_examples(rows, groups, label, code, n_examples))}
+            wanted = _examples(rows, groups, label, code, n_examples)
+            there = set() if known is None else set(known.examples["row"].tolist())
+            missing = tuple(row for row in wanted if row not in there)
+            requests |= {"census": Census(), "examples": ImagesAt(missing)}
         result = yield Scan(requests, split=split)
         if census is None:
-            census, examples = result["census"], result["examples"]
-        names = np.unique(groups[selected])
+            census, examples = result["census"], examples_of_both(result["examples"], wanted, known)
+        names = np.unique(compared_groups[selected])
         for different in names[result["verify"]]:
             yield from _separate(rows, groups, different, source)
     assert census is not None  # there is always a first round

@@ -18,6 +18,7 @@ from fmnist_dask.errors import ClusterError, FmnistDaskError
 from fmnist_dask.passes.columns import ColumnOnDisk, column_key, holds_column, mark_complete, prepare_columns
 from fmnist_dask.passes.encoding import NotEncodableError
 from fmnist_dask.passes.fused import FusedScan, PassOutcome, fuse
+from fmnist_dask.passes.kept import KeptStates, Known
 from fmnist_dask.passes.meter import Meter, reporter
 from fmnist_dask.passes.probe import release_memory
 from fmnist_dask.passes.protocol import PassProgress, PassStatistics, ProgressCallback, Readable, Scan, State, Tasks
@@ -92,12 +93,15 @@ class DistributedEngine:
             A task would not fit the workers. Nothing has run then.
         """
         fused, wiring = fuse(source, scans, {scan.split: split_code(source, scan.split) for scan in scans.values()})
-        prepared = self._prepare(source, fused)
+        kept = KeptStates.of(source)
+        known = kept.known(fused) if kept is not None else Known(fused, {}, {})
+        prepared = self._prepare(source, known.fused)
+        known.fill(prepared.columns)
         plan = prepared.plan
         self.planned_worker_bytes = max(self.planned_worker_bytes, plan.worker_bytes)
         number = self.statistics.passes + 1
         with Meter(self.client, f"pass {number}", source, plan.tasks, prepared.resumed, progress) as meter:
-            states = self._run(prepared, f"{number}-{fused.title}", meter)
+            states = known.merged(self._run(prepared, f"{number}-{fused.title}", meter))
         # States that were merged are freed by now, outside of any task.
         self.client.run(_end_pass)
         for variables in prepared.columns:
@@ -108,6 +112,8 @@ class DistributedEngine:
         self.statistics.chunks_read += plan.chunks
         self.statistics.chunks_resumed += len(prepared.resumed)
         self.statistics.bytes_read += plan.bytes_read
+        if kept is not None:
+            kept.keep(fused, states, prepared.columns, source.n * row_bytes(source))
         discard = prepared.store.discard if prepared.store is not None else _nothing
         return PassOutcome(source, fused, wiring, states, prepared.columns, discard)  # type: ignore[arg-type]
 

@@ -27,7 +27,9 @@ class FusedScan:
 
     def wants(self, start: int, stop: int) -> bool:
         """Whether anything needs rows ``start`` to ``stop``."""
-        return bool(self.columns) or any(reduction.wants(start, stop) for reduction, _ in self.reductions)
+        return any(stop > column.begins() for column, _ in self.columns) or any(
+            reduction.wants(start, stop) for reduction, _ in self.reductions
+        )
 
     @property
     def title(self) -> str:

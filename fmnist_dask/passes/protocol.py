@@ -109,6 +109,14 @@ class Reduction(ABC):
         """Whether rows ``start`` to ``stop`` can change the state; chunks that nothing wants are not read."""
         return True
 
+    def kept_as(self) -> Any:
+        """What tells the state from others that are kept for a later generation of the collection.
+
+        ``None`` where the state of some rows is of no use once there are more. A reduction that says otherwise counts
+        exactly: the state of the first rows and that of later ones make that of all.
+        """
+        return None
+
 
 @dataclass(frozen=True)
 class Variable:
@@ -137,6 +145,14 @@ class Column(ABC):
     def task_bytes(self, source: Readable, rows: int) -> int:
         """Upper bound of results and temporaries for a block of ``rows``."""
         return rows * 256
+
+    def begins(self) -> int:
+        """First row to be computed; those before are known."""
+        return 0
+
+    def kept_as(self) -> Any:
+        """What tells the values from others that are kept for a later generation; ``None`` where they are not."""
+        return None
 
 
 class ColumnArray(Protocol):

@@ -50,7 +50,8 @@ def run_chunks(
             if len(selected) and reduction.wants(start, stop):
                 states[position] = reduction.chunk(states[position], selected)
         for (column, split), targets in zip(fused.columns, writers, strict=True):
-            _write_column(block, block.select(split), column.compute, targets)
+            if stop > column.begins():
+                _write_column(block, block.select(split).since(column.begins()), column.compute, targets)
         if done is not None:
             done(1, len(block))
         # A block is large: without this, the last one would live until the next has been read, and blocks of a split

@@ -19,6 +19,7 @@ from fmnist_dask.collection.sources.detect import open_source
 from fmnist_dask.collection.store import Collection, split_code
 from fmnist_dask.errors import FmnistDaskError, MemoryLimitError
 from fmnist_dask.passes.fused import fuse
+from fmnist_dask.passes.kept import KeptStates
 from fmnist_dask.passes.probe import probe_baseline
 from fmnist_dask.passes.protocol import Readable, Scan, Tasks
 from fmnist_dask.passes.sizing import WORKING_BYTES, Workers, check_memory, plan_pass
@@ -234,7 +235,8 @@ def _calls_row(item: Foreseen, step: str, workers: Workers) -> dict[str, Any]:
 
 def _pass_row(name: str, scans: dict[str, Scan], target: Readable, workers: Workers) -> dict[str, Any]:
     fused, _ = fuse(target, scans, {scan.split: split_code(target, scan.split) for scan in scans.values()})
-    planned = plan_pass(target, fused, workers)
+    kept = KeptStates.of(target)
+    planned = plan_pass(target, fused if kept is None else kept.known(fused, load=False).fused, workers)
     return {
         "name": name,
         "steps": list(scans),

@@ -15,6 +15,7 @@ from fmnist_dask.collection.sources.base import Source
 from fmnist_dask.collection.sources.detect import open_source
 from fmnist_dask.collection.store import Collection, split_code
 from fmnist_dask.errors import RunError
+from fmnist_dask.passes.kept import KeptStates
 from fmnist_dask.passes.protocol import Engine
 from fmnist_dask.workflow.carry import ProgressLog, StepCarrier
 from fmnist_dask.workflow.fingerprint import run_suffix, step_fingerprint
@@ -159,6 +160,8 @@ class Runner:
                     collection = self._ingest(engine)
                     pending = self._pending(collection)
                 self._describe(collection)
+                if self.force and (kept := KeptStates.of(collection)) is not None:
+                    kept.forget()
                 journals = self._journals(self.force)
                 StepCarrier(
                     self.run, self.workflow, collection, pending, self.observer, self.progress, journals

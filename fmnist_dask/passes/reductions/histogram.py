@@ -90,6 +90,10 @@ class PixelHistogram(Reduction):
             groups.append((key, np.flatnonzero(code == value)))
         return groups
 
+    def kept_as(self) -> Any:
+        """Counts of some rows are part of those of all."""
+        return self
+
 
 def _add(left: AnyArray, right: AnyArray) -> AnyArray:
     """Sum of counters, in 64 bits once 32 might overflow."""

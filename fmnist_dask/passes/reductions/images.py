@@ -97,6 +97,10 @@ class ImageSample(Reduction):
         """Random numbers, and the chosen images before they are reduced."""
         return 48 * rows + 2 * self.per_class * source.image_bytes
 
+    def kept_as(self) -> Any:
+        """The smallest of all are among the smallest of some, and of the others."""
+        return self
+
 
 @dataclass(frozen=True)
 class Extremes(Reduction):
@@ -132,6 +136,10 @@ class Extremes(Reduction):
     def task_bytes(self, source: Readable, rows: int) -> int:
         """Properties, copies of one of them, the chosen images before they are reduced."""
         return 64 * rows + 2 * self.count * source.image_bytes
+
+    def kept_as(self) -> Any:
+        """The most extreme of all are among those of some, and of the others."""
+        return self
 
 
 @dataclass(frozen=True)

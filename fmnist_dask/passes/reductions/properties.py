@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -38,6 +39,10 @@ class ImageProperties(Column):
         """Measure."""
         values = measured(block)
         return {name: np.ascontiguousarray(values[name]) for name in PROPERTIES}
+
+    def kept_as(self) -> Any:
+        """A row's values do not depend on others."""
+        return self
 
 
 @dataclass(frozen=True)
@@ -86,3 +91,7 @@ class PropertyHistogram(Reduction):
     def task_bytes(self, source: Readable, rows: int) -> int:
         """Properties, bins and codes of the rows."""
         return 60 * rows
+
+    def kept_as(self) -> Any:
+        """Counts of some rows are part of those of all."""
+        return self

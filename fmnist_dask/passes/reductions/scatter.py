@@ -45,6 +45,10 @@ class Scatter(Reduction):
         """A panel of rows, and the product of one."""
         return 4 * source.n_features * (source.n_features + PANEL_ROWS)
 
+    def kept_as(self) -> Any:
+        """Counts of some rows are part of those of all."""
+        return self
+
 
 @dataclass(frozen=True)
 class ScatterAbout(Reduction):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -92,7 +93,9 @@ class RandomSubset(Reduction):
                 "features": np.zeros((0, source.n_features), source.feature_dtype),
                 "label": np.zeros(0, np.int16),
             }
-        chosen = np.sort(np.argsort(state["key"], kind="stable")[: self.count])
+        # A state kept since there were fewer samples has more of them than a new one would.
+        low = np.flatnonzero(state["key"] <= np.uint64(self._threshold))
+        chosen = np.sort(low[np.argsort(state["key"][low], kind="stable")[: self.count]])
         return {name: values[chosen] for name, values in state.items() if name != "key"}
 
     def state_bytes(self, source: Readable) -> int:
@@ -117,3 +120,7 @@ class RandomSubset(Reduction):
             return 2**64 - 1
         share = self._most(self.population) / self.population
         return min(2**64 - 1, int(share * 2.0**64))
+
+    def kept_as(self) -> Any:
+        """Of more samples fewer of the first ones are taken, never others."""
+        return None if self.weighted else ("subset", self.count, self.seed)

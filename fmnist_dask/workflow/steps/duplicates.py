@@ -8,6 +8,8 @@ import numpy as np
 import pydantic
 
 from fmnist_dask.models.duplicates import Duplicates, find_duplicates
+from fmnist_dask.models.known_groups import KnownGroups
+from fmnist_dask.passes.kept import KeptStates
 from fmnist_dask.passes.protocol import Algorithm
 from fmnist_dask.workflow.registry import StepInput, StepResult, step
 from fmnist_dask.workflow.steps._names import class_table, label_names
@@ -24,7 +26,13 @@ def duplicates(
     examples
         Images of groups to show in the report.
     """
-    found = yield from find_duplicates(data.source, data.split, data.split_code, examples)
+    kept = KeptStates.of(data.source)
+    key = None if kept is None else kept.key_of(("duplicates", examples, data.split_code))
+    known = None if kept is None or key is None else _known(*kept.value(key))
+    found = yield from find_duplicates(data.source, data.split, data.split_code, examples, known)
+    if kept is not None and key is not None:
+        value = {"rows": found.rows, "groups": found.groups, "examples": found.examples}
+        kept.save(key, value, data.source.n * data.source.image_bytes)
     return StepResult(
         dataset=_dataset(found, data),
         metrics=_metrics(found, data),
@@ -33,6 +41,11 @@ def duplicates(
         n_total=data.source.n,
         tables={"duplicates": {"sample": found.rows, "group": found.groups}},
     )
+
+
+def _known(n: int, value: Any) -> KnownGroups | None:
+    """Groups as an earlier generation has left them."""
+    return KnownGroups(n, value["rows"], value["groups"], value["examples"]) if n else None
 
 
 def _metrics(found: Duplicates, data: StepInput) -> dict[str, Any]:
