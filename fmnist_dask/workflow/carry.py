@@ -9,7 +9,7 @@ from typing import Any
 
 from fmnist_dask.collection.features import FeatureCollection
 from fmnist_dask.collection.store import Collection
-from fmnist_dask.errors import FmnistDaskError, RunError
+from fmnist_dask.errors import FmnistDaskError, RunError, UsageError
 from fmnist_dask.passes.protocol import Engine, PassProgress, Readable
 from fmnist_dask.workflow.advance import Callbacks, Running, advance
 from fmnist_dask.workflow.journal import Journals
@@ -19,7 +19,7 @@ from fmnist_dask.workflow.observe import Observer
 from fmnist_dask.workflow.order import algorithm_of
 from fmnist_dask.workflow.publish import publish
 from fmnist_dask.workflow.record import message_of, step_outcome
-from fmnist_dask.workflow.registry import StepInput, StepResult
+from fmnist_dask.workflow.registry import StepInput, StepResult, find_step
 from fmnist_dask.workflow.rundir import PUBLISHED, RunDirectory
 
 #: Seconds between two progress lines in events.jsonl.
@@ -114,6 +114,12 @@ class StepCarrier:
 
     def _begin(self, name: str) -> Running:
         spec = self.workflow.steps[name]
+        if self.collection.missing_pixels and "missing" not in find_step(spec.uses).accepts:
+            raise UsageError(
+                f"{self.collection.missing_pixels:,} pixels of the collection are missing, which the step {spec.uses} "
+                "cannot work with",
+                "fill them in with a low_rank step, or take images without missing pixels",
+            )
         source = self._source(name)
         data = StepInput(source, spec.split, self.collection.split_code(spec.split), self.workflow.seed, spec.on)
         journal = self.journals.open(name, self.steps[name]["fingerprint"], partial(self._journalled, name))

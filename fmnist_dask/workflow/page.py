@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fmnist_dask.errors import FmnistDaskError
 from fmnist_dask.workflow.provenance import as_mapping, moment, provenance
+from fmnist_dask.workflow.quarantined import quarantine_section
 from fmnist_dask.workflow.rundir import PUBLISHED, RunDirectory
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def build_report(run: RunDirectory) -> str:
         badges=("synthetic images",) if source.get("synthetic") else (),
         banners=(*_status_banners(manifest), *problems),
         cards=tuple(_cards(source)),
-        sections=(provenance(manifest),),
+        sections=tuple(section for section in (quarantine_section(run), provenance(manifest)) if section is not None),
         footer=" · ".join(
             part for part in (f"Run {run.path.name}", moment(manifest.get("ended") or manifest.get("started"))) if part
         ),
@@ -159,7 +160,7 @@ def _cards(source: Mapping[str, Any]) -> list[Card]:
         parts = listing(f"{int(number):,} {name}" for name, number in splits.items()) if len(splits) > 1 else ""
         looks = shape(source.get("image_shape") or ())
         bad = int(source.get("n_quarantined") or 0)
-        notes = [parts, looks if looks != "–" else "", f"{count(bad, 'file')} could not be read" if bad else ""]
+        notes = [parts, looks if looks != "–" else "", f"{count(bad, 'item')} could not be read" if bad else ""]
         cards.append(
             Card(
                 count(int(source["n"])),

@@ -156,7 +156,8 @@ class Step:
         Packages whose version decides the result; part of the fingerprint. By the parameter ``engine`` for steps that
         have one.
     accepts
-        What it handles beyond pixels: ``mask`` (hidden pixels), ``on`` (other steps' results). The rest is refused.
+        What it handles beyond pixels: ``mask`` (hidden pixels), ``missing`` (pixels without a value), ``on`` (other
+        steps' results). The rest is refused.
     gives
         What it has for other steps: ``features``, which they may name as ``on``.
     foresees

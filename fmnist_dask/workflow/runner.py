@@ -27,6 +27,7 @@ from fmnist_dask.workflow.model import Workflow
 from fmnist_dask.workflow.observe import Observer
 from fmnist_dask.workflow.order import closure, ordered
 from fmnist_dask.workflow.publish import withdraw
+from fmnist_dask.workflow.quarantined import copy_quarantine
 from fmnist_dask.workflow.record import account, begin_record, describe_source, end_record, fresh_step, message_of
 from fmnist_dask.workflow.registry import find_step
 from fmnist_dask.workflow.rundir import PUBLISHED, RunDirectory
@@ -225,6 +226,7 @@ class Runner:
 
     def _describe(self, collection: Collection) -> None:
         describe_source(self.run, self.source, collection)
+        copy_quarantine(self.run, collection)
         self.observer.collection(collection)
 
     def _end(self, status: str, started: float, error: str | None) -> None:
