@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from fmnist_dask.collection.quarantine import QUARANTINE
 from fmnist_dask.collection.sources.base import Source
 from fmnist_dask.collection.store import Collection
 from fmnist_dask.passes.protocol import PassProgress
@@ -91,6 +92,14 @@ class Terminal(Observer):
             f"collection  {escape(collection.path)}{said}: {collection.n:,} images, "
             f"{size(collection.stored_bytes())} on disk"
         )
+        if collection.n_quarantined:
+            self.console.print(
+                f"            [yellow]{collection.n_quarantined:,} could not be read[/yellow]: "
+                f"{escape(str(Path(collection.path, QUARANTINE)))}"
+            )
+        if collection.dropped_duplicates is not None:
+            dropped = sum(collection.dropped_duplicates.values())
+            self.console.print(f"            {dropped:,} copies left out (drop_duplicates)")
 
     def progress(self, names: list[str], progress: PassProgress) -> None:
         """A bar in a terminal, else a line now and then."""
@@ -182,6 +191,13 @@ def print_collection(collection: Collection) -> None:
         "fingerprint": collection.fingerprint,
         "generation": str(collection.generation),
     }
+    if collection.missing_pixels:
+        facts["missing"] = f"{collection.missing_pixels:,} pixels"
+    if collection.dropped_duplicates is not None:
+        facts["left out"] = ", ".join(f"{name} {count:,}" for name, count in collection.dropped_duplicates.items())
+        facts["left out"] += " copies"
+    for number, entry in enumerate(collection.appended, 1):
+        facts[f"appended {number}"] = f"{entry['n']:,} images of {entry['path']} ({entry['kind']})"
     for name, value in facts.items():
         console.print(f"[bold]{name:<12}[/bold]{escape(value)}")
 
