@@ -14,7 +14,9 @@ from fmnist_dask.collection.layout import MANIFEST
 from fmnist_dask.collection.planning import plan_ingest
 from fmnist_dask.collection.sources.detect import open_source
 from fmnist_dask.collection.sources.idx import Idx
+from fmnist_dask.models.duplicates import find_duplicates
 from fmnist_dask.passes.distributed import DistributedEngine
+from fmnist_dask.passes.local import drive
 from fmnist_dask.workflow.ingesting import make_collection
 
 
@@ -108,3 +110,30 @@ def test_fashion_mnist_through_every_format(tmp_path, fashion, cluster, kind):
     assert (found.n, found.splits, found.n_quarantined) == (70_000, {"train": 60_000, "test": 10_000}, 0)
     assert content(place) == content(Path(expected.path))
     assert (found.fingerprint == expected.fingerprint) == (kind not in REORDERED)
+
+
+@pytest.mark.data
+def test_the_duplicates_of_the_first_release_are_found_and_dropped(tmp_path, fashion, cluster):
+    """Its 43 + 1 copies within splits and 10 images in both splits, put into the official release, as CSV."""
+    splits = {name: (image.copy(), label.copy()) for name, (image, label) in fashion[0].items()}
+    rng = np.random.default_rng(0)
+    (train, train_label), (test, test_label) = splits["train"], splits["test"]
+    picked = rng.choice(60_000, 2 * 43 + 10, replace=False)
+    for origin, copy in zip(picked[:43], picked[43:86], strict=True):
+        train[copy], train_label[copy] = train[origin], train_label[origin]
+    rows = rng.choice(10_000, 2 + 10, replace=False)
+    test[rows[1]], test_label[rows[1]] = test[rows[0]], test_label[rows[0]]
+    for origin, copy in zip(picked[86:], rows[2:], strict=True):
+        test[copy], test_label[copy] = train[origin], train_label[origin]
+    root = written("csv", tmp_path / "csv", splits)
+    engine = DistributedEngine(cluster.client, cluster.workers, tmp_path)
+    whole = make_collection(engine, open_source(root), tmp_path / "whole.zarr")
+    found = drive(find_duplicates(whole), whole, engine)
+    assert found.surplus() == {"train": 43, "test": 1}
+    assert found.leaked() == {"train": 10, "test": 10}
+    left = make_collection(engine, open_source(root, {"drop_duplicates": True}), tmp_path / "left.zarr")
+    assert left.splits == {"train": 59_957, "test": 9_999}
+    assert left.dropped_duplicates == {"train": 43, "test": 1}
+    found = drive(find_duplicates(left), left, engine)
+    assert found.surplus() == {"train": 0, "test": 0}
+    assert found.leaked() == {"train": 10, "test": 10}
