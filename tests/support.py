@@ -24,10 +24,12 @@ from fmnist_dask.errors import SourceError
 from fmnist_dask.kernels.hashing import content_hashes
 from fmnist_dask.kernels.properties import PROPERTIES
 from fmnist_dask.passes.local import ArrayCollection, LocalEngine, drive
+from fmnist_dask.passes.parameters import ArrayParameter
 from fmnist_dask.passes.protocol import Readable, Reduction, Scan
 from fmnist_dask.passes.reductions.census import Census, SizeCensus
 from fmnist_dask.passes.reductions.histogram import PixelHistogram
 from fmnist_dask.passes.reductions.images import Extremes, ImageSample, ImagesAt
+from fmnist_dask.passes.reductions.pixels import IntervalCounts, PixelSummary
 from fmnist_dask.passes.reductions.properties import ContentHash, ImageProperties, PropertyHistogram
 from fmnist_dask.passes.reductions.verify import VerifyGroups
 from fmnist_dask.workflow.steps.ingest import all_rows, ingest
@@ -261,6 +263,8 @@ def everything(image: np.ndarray) -> Scan:
     once = np.unique(member, return_index=True)[1]
     rows, number = member[once], np.unique(number[once], return_inverse=True)[1]
     picked = tuple(sorted({0, n // 3, n // 2, n - 1}))
+    starts = np.broadcast_to(np.array([[64], [192]], np.uint8), (3, 2, image[0].size))
+    intervals = ArrayParameter(np.ascontiguousarray(starts))
     return Scan(
         reductions={
             "census": Census(),
@@ -272,6 +276,8 @@ def everything(image: np.ndarray) -> Scan:
             "whole": ImagesAt(picked, thumbnails=False),
             "properties": PropertyHistogram(),
             "verify": VerifyGroups(rows, number),
+            "summary": PixelSummary(n, None, True, 0, image[0].size, 3),
+            "intervals": IntervalCounts(n, ((None, None), (0, None), (None, 1)), intervals, 6, 2, True, 0),
         },
         columns={"measured": ImageProperties(), "hash": ContentHash()},
     )

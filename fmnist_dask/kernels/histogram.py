@@ -44,14 +44,25 @@ def quantiles(counts: AnyArray, probabilities: FloatArray) -> FloatArray:
     shape = (len(probabilities), *counts.shape[:-1])
     if size == 0:
         return np.full(shape, np.nan)
+    lower, weight = quantile_ranks(size, probabilities)
+    below = order_statistics(counts, lower)
+    above = order_statistics(counts, np.minimum(lower + 1, size - 1))
+    return interpolated(below, above, weight.reshape(-1, *(1 for _ in shape[1:])))
+
+
+def quantile_ranks(size: int, probabilities: FloatArray) -> tuple[IntArray, FloatArray]:
+    """Zero-based rank at or below each quantile of ``size`` values, and the share of the way to the next rank."""
     virtual = np.asarray(probabilities, dtype=np.float64) * (size - 1)
     lower = np.floor(virtual).astype(np.int64)
-    weight = (virtual - lower).reshape(-1, *(1 for _ in shape[1:]))
-    below = order_statistics(counts, lower).astype(np.float64)
-    above = order_statistics(counts, np.minimum(lower + 1, size - 1)).astype(np.float64)
+    return lower, virtual - lower
+
+
+def interpolated(below: AnyArray, above: AnyArray, weight: FloatArray) -> FloatArray:
+    """Values a share of the way from ``below`` to ``above``."""
+    low, high = below.astype(np.float64), above.astype(np.float64)
     # The two-sided form is NumPy's own; the results agree bit for bit.
-    step = above - below
-    return np.where(weight < 0.5, below + step * weight, above - step * (1 - weight))
+    step = high - low
+    return np.where(weight < 0.5, low + step * weight, high - step * (1 - weight))
 
 
 def moments(counts: AnyArray) -> tuple[FloatArray, FloatArray]:
@@ -69,12 +80,14 @@ def moments(counts: AnyArray) -> tuple[FloatArray, FloatArray]:
     """
     levels = np.arange(LEVELS, dtype=np.int64)
     counts = counts.astype(np.int64)
-    size = counts.sum(axis=-1)
-    total = (counts * levels).sum(axis=-1)
+    return moments_of(counts.sum(axis=-1), (counts * levels).sum(axis=-1), (counts * levels * levels).sum(axis=-1))
+
+
+def moments_of(size: AnyArray, total: IntArray, squares: IntArray) -> tuple[FloatArray, FloatArray]:
+    """The same from the number of values, their sum and their sum of squares (int64)."""
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = total / size
         centre = np.where(size > 0, np.rint(np.nan_to_num(mean)), 0).astype(np.int64)
-        squares = (counts * levels * levels).sum(axis=-1)
         deviation = total - centre * size
         squared = squares - 2 * centre * total + centre * centre * size
         std = np.sqrt(np.maximum(squared / size - (deviation / size) ** 2, 0.0))

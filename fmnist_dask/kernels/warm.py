@@ -11,6 +11,7 @@ FEATURE_TYPES = ("uint8", "float32")
 def warm_kernels() -> None:
     """Compile or load all kernels of this process."""
     from fmnist_dask.kernels.compiled import add_scaled, add_scaled_squares, count_levels
+    from fmnist_dask.kernels.compiled_pixels import count_intervals, count_summary, least_above
     from fmnist_dask.kernels.nearest import CentreSets, column_moments, nearest, pixel_sums, squared_distances
     from fmnist_dask.kernels.properties import image_properties
 
@@ -30,3 +31,10 @@ def warm_kernels() -> None:
     ones = np.ones(4)
     add_scaled(scaled, np.zeros(16), ones, np.ones(16), groups, np.zeros((1, 16), dtype=np.int64))
     add_scaled_squares(scaled, np.zeros(16), ones, np.ones(16), np.zeros(16, dtype=np.int64))
+    # Counters of collections of up to 65,535 images, and of larger ones.
+    starts, ends = np.zeros((1, 16), dtype=np.uint8), np.full((1, 16), 255, dtype=np.uint8)
+    for counter, total, square in (("uint16", "uint32", "uint32"), ("uint32", "uint32", "uint64")):
+        sums = np.zeros(16, dtype=total), np.zeros(16, dtype=square)
+        count_summary(pixels, np.arange(4), 0, *sums, ends[0], starts[0], np.zeros((4, 256), dtype=np.int64))
+        count_intervals(pixels, np.arange(4), 0, 4, starts, np.zeros((1, 3, 16), dtype=counter))
+    least_above(pixels, np.arange(4), 0, starts, ends)

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from fmnist_dask.kernels.histogram import LEVELS, extremes, moments, quantiles
+from fmnist_dask.kernels.histogram import (
+    LEVELS,
+    extremes,
+    interpolated,
+    moments,
+    moments_of,
+    quantile_ranks,
+    quantiles,
+)
+from fmnist_dask.kernels.selection import Sought
+from fmnist_dask.models.pixel_passes import Stage, fits_one_pass, stages, wanted_groups
+from fmnist_dask.passes.parameters import ArrayParameter
 from fmnist_dask.passes.protocol import Algorithm, Readable, Scan
 from fmnist_dask.passes.reductions.histogram import PixelHistogram
+from fmnist_dask.passes.reductions.pixels import Group, IntervalCounts, PixelSummary
 from fmnist_dask.typing import AnyArray, FloatArray, IntArray, UInt8Array
 
 
@@ -69,9 +82,10 @@ class GroupedStatistics:
 def pixel_statistics(
     source: Readable, split_code: int | None, probabilities: tuple[float, ...], by: str | None
 ) -> Algorithm[GroupedStatistics]:
-    """Statistics of each pixel from exact histograms, in one pass.
+    """Statistics of each pixel, exact: in one pass from histograms, or in a few where these would be too large.
 
-    The pass counts by split, and by class where that is asked for: every coarser grouping is a sum of these counts.
+    Every pass counts by split, and by class where that is asked for: every coarser grouping is a sum of these counts.
+    The result does not depend on the method.
 
     Parameters
     ----------
@@ -82,26 +96,119 @@ def pixel_statistics(
     by
         ``"label"`` for statistics of each class, ``None`` for none.
     """
+    if fits_one_pass(source, split_code, by == "label"):
+        return (yield from _from_histograms(source, split_code, probabilities, by))
+    return (yield from _from_intervals(source, split_code, probabilities, by))
+
+
+def _from_histograms(
+    source: Readable, split_code: int | None, probabilities: tuple[float, ...], by: str | None
+) -> Algorithm[GroupedStatistics]:
+    """All 256 values of every pixel are counted."""
     counts = (yield Scan({"histogram": PixelHistogram(split_code, by == "label")}))["histogram"]
-    shape = source.image_shape
-
-    def total(chosen: list[tuple[int, int]]) -> AnyArray:
+    found = {}
+    for group in wanted_groups(source, split_code, _labels(counts, split_code, by)):
         table = np.zeros((source.image_bytes, LEVELS), dtype=np.int64)
-        for key in chosen:
+        for key in _cells(counts, group):
             table += counts[key]
-        return table
+        found[group] = PixelStatistics.from_counts(table, source.image_shape, probabilities)
+    return _grouped(source, split_code, found)
 
-    def statistics(chosen: list[tuple[int, int]]) -> PixelStatistics:
-        return PixelStatistics.from_counts(total(chosen), shape, probabilities)
 
-    used = [key for key in counts if split_code is None or key[0] == split_code]
-    labels = sorted({label for _, label in used if label >= 0}) if by == "label" else []
-    names = list(source.splits)
-    several = len(names) > 1
+def _from_intervals(
+    source: Readable, split_code: int | None, probabilities: tuple[float, ...], by: str | None
+) -> Algorithm[GroupedStatistics]:
+    """Sums, extremes and coarse histograms first; then quantiles, by counting within the intervals they lie in."""
+    first_stage, *others = stages(source, split_code, by == "label", len(probabilities))
+    found: dict[Group, _Partial] = {}
+    for first, stop in first_stage.tiles(source.image_bytes):
+        summary = PixelSummary(source.n, split_code, by == "label", first, stop, first_stage.bits)
+        cells = (yield Scan({"pixels": summary}))["pixels"]
+        for group in wanted_groups(source, split_code, _labels(cells, split_code, by)):
+            parts = [cells[key] for key in _cells(cells, group)]
+            if first == 0:
+                found[group] = _Partial(sum(part["n"] for part in parts), source.image_bytes, probabilities)
+            if parts:
+                found[group].summarize(parts, first, stop, first_stage)
+    held = {group: partial for group, partial in found.items() if partial.n}
+    for stage in others:
+        for first, stop in stage.tiles(source.image_bytes):
+            if not held:
+                break
+            sought = [partial.sought.part(first, stop).intervals(stage.slots) for partial in held.values()]
+            starts = ArrayParameter(np.stack([own for own, _ in sought]))
+            scan = IntervalCounts(source.n, tuple(held), starts, stage.width, stage.bits, stage.last, first)
+            counts = (yield Scan({"pixels": scan}))["pixels"]
+            for (group, partial), (_, which) in zip(held.items(), sought, strict=True):
+                partial.take(counts[group], which, first, stop, stage)
+    return _grouped(source, split_code, {group: own.statistics(source.image_shape) for group, own in found.items()})
+
+
+class _Partial:
+    """Statistics of one group on their way."""
+
+    def __init__(self, n: int, pixels: int, probabilities: tuple[float, ...]) -> None:
+        self.n = n
+        self.mean, self.std = np.full(pixels, np.nan), np.full(pixels, np.nan)
+        self.minimum, self.maximum = np.zeros(pixels, dtype=np.uint8), np.zeros(pixels, dtype=np.uint8)
+        self.quantiles = np.full((len(probabilities), pixels), np.nan)
+        self.histogram = np.zeros(LEVELS, dtype=np.int64)
+        if n:
+            ranks, weights = quantile_ranks(n, np.asarray(probabilities))
+            #: Which quantile each order statistic is for: these ascend.
+            self.order = np.argsort(ranks, kind="stable")
+            self.weights = weights[self.order]
+            self.sought = Sought.of(ranks[self.order], n, pixels)
+
+    def summarize(self, parts: list[dict[str, Any]], first: int, stop: int, stage: Stage) -> None:
+        """Take in what the first stage tells of a range of pixels."""
+        here = slice(first, stop)
+        total, square = (sum(part[name].astype(np.int64) for part in parts) for name in ("sum", "square"))
+        self.mean[here], self.std[here] = moments_of(np.asarray(self.n), total, square)
+        self.minimum[here] = np.min([part["low"] for part in parts], axis=0)
+        self.maximum[here] = np.max([part["high"] for part in parts], axis=0)
+        self.histogram += sum(part["histogram"] for part in parts)
+        sought = self.sought.part(first, stop)
+        bins = sum(part["bins"].astype(np.int64) for part in parts)
+        sought.narrow(bins, np.zeros(sought.start.shape, dtype=np.intp), stage.width - stage.bits)
+
+    def take(self, counts: dict[str, AnyArray], which: AnyArray, first: int, stop: int, stage: Stage) -> None:
+        """Take in what a later stage tells of the quantiles of a range of pixels."""
+        sought = self.sought.part(first, stop)
+        if not stage.last:
+            sought.narrow(counts["bins"], which, stage.width - stage.bits)
+            return
+        below, above = sought.finish(counts["bins"], which, counts["above"])
+        self.quantiles[self.order, first:stop] = interpolated(below, above, self.weights[:, None])
+
+    def statistics(self, shape: tuple[int, ...]) -> PixelStatistics:
+        """As images."""
+        return PixelStatistics(
+            n=self.n,
+            mean=self.mean.reshape(shape),
+            std=self.std.reshape(shape),
+            minimum=self.minimum.reshape(shape),
+            maximum=self.maximum.reshape(shape),
+            quantiles=self.quantiles.reshape(-1, *shape),
+            histogram=self.histogram,
+        )
+
+
+def _labels(cells: dict[tuple[int, int], Any], split_code: int | None, by: str | None) -> list[int]:
+    """Classes that have images in a split."""
+    used = {label for split, label in cells if split_code is None or split == split_code}
+    return sorted(label for label in used if label >= 0) if by == "label" else []
+
+
+def _cells(cells: dict[tuple[int, int], Any], group: Group) -> list[tuple[int, int]]:
+    """What a group is made of."""
+    return [key for key in cells if group[0] in (None, key[0]) and group[1] in (None, key[1])]
+
+
+def _grouped(source: Readable, split_code: int | None, found: dict[Group, PixelStatistics]) -> GroupedStatistics:
+    several = len(source.splits) > 1
     return GroupedStatistics(
-        overall=statistics(used),
-        by_class={label: statistics([key for key in used if key[1] == label]) for label in labels},
-        by_split={
-            name: statistics([key for key in counts if key[0] == code]) for code, name in enumerate(names) if several
-        },
+        overall=found[split_code, None],
+        by_class={label: own for (_, label), own in found.items() if label is not None},
+        by_split={name: found[code, None] for code, name in enumerate(source.splits) if several},
     )

@@ -103,10 +103,11 @@ def prepare_worker(lean: bool = True) -> int:
 def _compile_elsewhere() -> None:
     """Have another process compile the kernels where no cache of them is found: compiling leaves 30 MB behind."""
     with without_scipy_linalg():
-        from fmnist_dask.kernels import compiled
+        from fmnist_dask.kernels import compiled_pixels
 
-    directory = getattr(getattr(compiled.count_levels, "_cache", None), "cache_path", None)
-    if directory is None or any(Path(directory).glob("compiled.add_scaled_squares-*.nbi")) or COMPILING in os.environ:
+    # The last one that is compiled; all lie in one directory.
+    directory = getattr(getattr(compiled_pixels.least_above, "_cache", None), "cache_path", None)
+    if directory is None or any(Path(directory).glob("compiled_pixels.least_above-*.nbi")) or COMPILING in os.environ:
         return
     code = "from fmnist_dask.passes.probe import prepare_worker; prepare_worker()"
     with contextlib.suppress(OSError, subprocess.SubprocessError):  # then this process compiles them

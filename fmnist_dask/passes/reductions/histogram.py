@@ -16,6 +16,28 @@ from fmnist_dask.typing import AnyArray
 ANY_LABEL = -2
 
 
+def cells_of(block: Block, label_split: int | None, by_label: bool) -> list[tuple[tuple[int, int], AnyArray]]:
+    """Each (split, label) of a block, with its rows; see :class:`PixelHistogram`."""
+    split, label = block.split.astype(np.int64), block.label.astype(np.int64)
+    if not by_label:
+        label = np.full_like(label, ANY_LABEL)
+    elif label_split is not None:
+        label = np.where(split == label_split, label, ANY_LABEL)
+    code = split << 32 | (label - ANY_LABEL)
+    groups = []
+    for value in np.unique(code):
+        key = (int(value >> 32), int(value & 0xFFFFFFFF) + ANY_LABEL)
+        groups.append((key, np.flatnonzero(code == value)))
+    return groups
+
+
+def most_cells(source: Readable, label_split: int | None, by_label: bool) -> int:
+    """How many (split, label) a collection may have: each class of a split, and what is not labelled in it."""
+    splits = len(source.splits)
+    classes = 1 + len(source.class_names) if by_label else 1
+    return classes * splits if label_split is None else classes + splits - 1
+
+
 @dataclass(frozen=True)
 class PixelHistogram(Reduction):
     """How often each pixel has each of its 256 values, by split and label.
@@ -44,7 +66,7 @@ class PixelHistogram(Reduction):
         from fmnist_dask.kernels.compiled import count_levels
 
         pixels = block.image.reshape(len(block), -1)
-        for (split, label), rows in self._groups(block):
+        for (split, label), rows in cells_of(block, self.label_split, self.by_label):
             counts = state.get((split, label))
             if counts is None:
                 # 32 bits are enough for the images of one task; merged counts grow where they must.
@@ -67,28 +89,11 @@ class PixelHistogram(Reduction):
 
     def state_bytes(self, source: Readable) -> int:
         """One table of 256 counters a pixel for each class of a split, and for what is not labelled in it."""
-        splits = len(source.splits)
-        classes = 1 + len(source.class_names) if self.by_label else 1
-        groups = classes * splits if self.label_split is None else classes + splits - 1
-        return 4 * LEVELS * source.image_bytes * groups
+        return 4 * LEVELS * source.image_bytes * most_cells(source, self.label_split, self.by_label)
 
     def task_bytes(self, source: Readable, rows: int) -> int:
         """Codes and row numbers."""
         return 40 * rows
-
-    def _groups(self, block: Block) -> list[tuple[tuple[int, int], AnyArray]]:
-        """Each (split, label) of a block, with its rows."""
-        split, label = block.split.astype(np.int64), block.label.astype(np.int64)
-        if not self.by_label:
-            label = np.full_like(label, ANY_LABEL)
-        elif self.label_split is not None:
-            label = np.where(split == self.label_split, label, ANY_LABEL)
-        code = split << 32 | (label - ANY_LABEL)
-        groups = []
-        for value in np.unique(code):
-            key = (int(value >> 32), int(value & 0xFFFFFFFF) + ANY_LABEL)
-            groups.append((key, np.flatnonzero(code == value)))
-        return groups
 
     def kept_as(self) -> Any:
         """Counts of some rows are part of those of all."""

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import pydantic
 
+from fmnist_dask.models.pixel_passes import foreseen_passes
 from fmnist_dask.models.pixel_stats import GroupedStatistics, PixelStatistics, pixel_statistics
 from fmnist_dask.passes.protocol import Algorithm
-from fmnist_dask.workflow.registry import StepInput, StepResult, step
+from fmnist_dask.workflow.registry import Foreseen, StepInput, StepResult, step
 
 Probability = Annotated[float, pydantic.Field(ge=0, le=1)]
 UNITS = {"units": "pixel value, 0 to 255"}
 
 
-@step("pixel_stats", figures="fmnist_dask.workflow.figures.pixel_stats:figures")
+def _foresees(data: StepInput, *, by: str | None, quantiles: tuple[float, ...], **others: Any) -> Iterator[Foreseen]:
+    """Passes after the first, where histograms of every pixel are too large for one."""
+    scans = foreseen_passes(data.source, data.split_code, by == "label", len(quantiles))
+    for number, scan in enumerate(scans[1:], 2):
+        yield Foreseen(f"pixel values, pass {number} of {len(scans)}", scan)
+
+
+@step("pixel_stats", figures="fmnist_dask.workflow.figures.pixel_stats:figures", foresees=_foresees)
 def pixel_stats(
     data: StepInput,
     *,
     by: Literal["label"] | None = "label",
     quantiles: Annotated[tuple[Probability, ...], pydantic.Field(min_length=1, max_length=32)] = (0.25, 0.5, 0.75),
 ) -> Algorithm[StepResult]:
-    """Mean, standard deviation, quantiles and extremes of each pixel, exact, from histograms of integers.
+    """Mean, standard deviation, quantiles and extremes of each pixel, exact, by counting integers.
 
     Parameters
     ----------
