@@ -25,6 +25,8 @@ APPEND_PARTS = "append-parts"
 DIGESTS = "digests-{generation}.bin"
 #: Directory of states that passes have kept for the next generation.
 STATES = "states"
+#: Images of few pixels have names, hashes and labels too, which fill the memory before the pixels do.
+MOST_CHUNK_ROWS = 1 << 17
 #: The array that says which pixels are missing, where any are.
 MISSING = "missing"
 
@@ -38,11 +40,12 @@ SAMPLE_ARRAYS: dict[str, tuple[Any, dict[str, Any]]] = {
 
 
 def rows_per_chunk(image_shape: tuple[int, ...], chunk_bytes: int = CHUNK_BYTES) -> int:
-    """Rows of one chunk: the multiple of 256 that comes nearest to ``chunk_bytes`` of pixels, at least 256."""
+    """Rows of one chunk: the multiple of 256 that comes nearest to ``chunk_bytes`` of pixels, 256 to 131,072."""
     image_bytes = math.prod(image_shape)
     if image_bytes < 1:
         raise UsageError(f"images of shape {image_shape} have no pixels")
-    return max(ROW_MULTIPLE, round(chunk_bytes / image_bytes / ROW_MULTIPLE) * ROW_MULTIPLE)
+    rows = max(ROW_MULTIPLE, round(chunk_bytes / image_bytes / ROW_MULTIPLE) * ROW_MULTIPLE)
+    return min(rows, MOST_CHUNK_ROWS)
 
 
 def image_dimensions(image_shape: tuple[int, ...]) -> tuple[str, ...]:

@@ -15,9 +15,12 @@ from fmnist_dask.collection.layout import MISSING, SAMPLE_ARRAYS
 from fmnist_dask.collection.planning import IngestPlan, Part, batch_rows
 from fmnist_dask.collection.sources.base import Rows, Source
 from fmnist_dask.collection.store import configure_zarr
-from fmnist_dask.errors import CollectionError, RunError
+from fmnist_dask.errors import CollectionError, RunError, SourceError
 from fmnist_dask.kernels.hashing import content_hashes, content_sum, panel_digests
 from fmnist_dask.typing import AnyArray
+
+#: Rows that can be left out; their list is held in memory.
+MOST_REJECTED = 1_000_000
 
 
 def write_part(plan: IngestPlan, part: Part) -> dict[str, Any]:
@@ -90,6 +93,7 @@ class PartReport:
         self.missing += int(columns[MISSING].sum()) if MISSING in columns else 0
         names = columns["source_name"]
         self.rejected += [(start + at, str(names[at]), int(split[at]), reason) for at, reason in rejected.items()]
+        check_rejected(len(self.rejected), self.rejected[:1])
 
     def write(self, path: Path) -> None:
         """The rows count as written from here on."""
@@ -111,6 +115,23 @@ class PartReport:
         digests = [whole[at : at + 16] for at in range(0, len(whole), 16)]
         rejected = [(row, name, split, reason) for row, name, split, reason in found["rejected"]]
         return cls(digests, (found["content"][0], found["content"][1]), found["missing"], rejected)
+
+
+def check_rejected(count: int, first: list[tuple[int, str, int, str]]) -> None:
+    """Whether so many rows may be left out.
+
+    Raises
+    ------
+    SourceError
+        They are so many that the source is not what it seems to be.
+    """
+    if count > MOST_REJECTED:
+        _, name, _, reason = first[0]
+        raise SourceError(
+            f"{count:,} items or more cannot be read, the first of them {name}: {reason}; the limit is "
+            f"{MOST_REJECTED:,}",
+            "see whether the source is complete, and whether its options fit",
+        )
 
 
 def added(left: tuple[int, int], right: tuple[int, int]) -> tuple[int, int]:

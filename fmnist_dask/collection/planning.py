@@ -14,6 +14,9 @@ from fmnist_dask.errors import UsageError
 
 #: Pixels asked of a source at a time: few enough that a decoder's temporaries stay small, many enough to amortize it.
 BATCH_BYTES = 3 * 2**20
+MOST_BATCH_ROWS = 1 << 14
+#: Memory of a row beside its pixels: name, hash, labels, and what was wrong with it.
+ROW_BYTES = 256
 
 
 @dataclass(frozen=True)
@@ -40,15 +43,20 @@ class IngestPlan:
 
     @property
     def task_bytes(self) -> int:
-        """Memory of one task: a chunk, its compressed form and zarr's copy of it, and the source's temporaries."""
+        """Memory of one task: a chunk, its compressed form and zarr's copy, and the source's temporaries."""
         image_bytes = math.prod(self.source.image_shape)
-        chunk = min(self.chunk_rows, self.source.n) * image_bytes
-        return int(2.7 * chunk) + 2 * batch_rows(self.source) * image_bytes + self.source.read_bytes()
+        rows = min(self.chunk_rows, self.source.n)
+        return (
+            int(2.7 * rows * image_bytes)
+            + ROW_BYTES * rows
+            + 2 * batch_rows(self.source) * image_bytes
+            + self.source.read_bytes()
+        )
 
 
 def batch_rows(source: Source) -> int:
     """Rows asked of a source at a time."""
-    return max(1, BATCH_BYTES // math.prod(source.image_shape))
+    return min(max(1, BATCH_BYTES // math.prod(source.image_shape)), MOST_BATCH_ROWS)
 
 
 def plan_ingest(source: Source, path: str | Path, chunk_rows: int | None = None) -> IngestPlan:

@@ -22,6 +22,7 @@ from fmnist_dask.collection.sources.decoding import (
     quiet,
     read_header,
 )
+from fmnist_dask.collection.sources.files import writable
 from fmnist_dask.collection.sources.image_options import ImageOptions
 from fmnist_dask.errors import SourceError
 
@@ -65,6 +66,8 @@ class EncodedSource(Source):
     image: ImageOptions
     canvas: Canvas
     largest: int
+    #: Bytes of the encoded images held at a time.
+    encoded: int = 0
 
     @abstractmethod
     def items(self, partition: int, start: int, stop: int) -> Iterator[Item]:
@@ -139,27 +142,28 @@ class EncodedSource(Source):
     def read(self, partition: int, start: int, stop: int, batch_rows: int) -> Iterator[Rows]:
         """Decode items; see :meth:`Source.read`."""
         items = self.items(partition, start, stop)
-        while batch := list(itertools.islice(items, batch_rows)):
-            yield self._decoded(batch)
+        for first in range(start, stop, batch_rows):
+            yield self._decoded(items, min(batch_rows, stop - first))
 
-    def _decoded(self, batch: list[Item]) -> Rows:
-        image = np.zeros((len(batch), *self.canvas.shape), dtype=np.uint8)
-        size = np.zeros((len(batch), 2), dtype=np.int32)
+    def _decoded(self, items: Iterator[Item], count: int) -> Rows:
+        """The next items, decoded one by one: encoded they may be far larger than on the canvas."""
+        image = np.zeros((count, *self.canvas.shape), dtype=np.uint8)
+        size = np.zeros((count, 2), dtype=np.int32)
+        names, labels = np.empty(count, dtype=object), np.full(count, -1, dtype=np.int16)
         rejected: dict[int, str] = {}
         with quiet():
-            for at, item in enumerate(batch):
+            for at, item in enumerate(itertools.islice(items, count)):
+                names[at], labels[at] = writable(item.name), item.label
                 try:
                     if item.data is None:
                         raise UnreadableError(item.reason)
                     image[at], size[at] = decode(item.data, self.canvas)
                 except UnreadableError as error:
-                    rejected[at] = str(error)
+                    rejected[at] = writable(str(error))
                     self._fail_on(item.name, str(error))
                 except MixedError as error:
                     raise self._mixed(item, error) from error
-        label = np.array([item.label for item in batch], dtype=np.int16) if self.class_names else None
-        names = np.array([item.name for item in batch], dtype=object)
-        return Rows(image, label, names, size=size, rejected=rejected)
+        return Rows(image, labels if self.class_names else None, names, size=size, rejected=rejected)
 
     def _fail_on(self, name: str, reason: str) -> None:
         if self.image.on_error == "fail":
@@ -170,7 +174,8 @@ class EncodedSource(Source):
 
     def read_bytes(self) -> int:
         """The largest image on its way to the canvas, and its encoded bytes."""
-        return DECODING_BYTES * max(self.largest, self.canvas.height * self.canvas.width) + (1 << 20)
+        pixels = max(self.largest, self.canvas.height * self.canvas.width)
+        return DECODING_BYTES * pixels + 2 * self.encoded + (1 << 20)
 
     def image_identity(self) -> dict[str, Any]:
         """The options that decide pixels."""

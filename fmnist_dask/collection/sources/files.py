@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +87,9 @@ class Files:
 
     def _walk_local(self) -> Iterator[FileInfo]:
         if os.path.isfile(self.root):
-            yield _local_info(self.root, "")
+            info = _local_info(self.root, "")
+            if info is not None:
+                yield info
             return
         for folder, folders, names in os.walk(self.root):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -95,9 +98,11 @@ class Files:
                 if not name.startswith("."):
                     path = name if base == "." else os.path.join(base, name)
                     try:
-                        yield _local_info(os.path.join(self.root, path), path.replace(os.sep, "/"))
-                    except FileNotFoundError:
-                        continue  # a link to nowhere
+                        info = _local_info(os.path.join(self.root, path), path.replace(os.sep, "/"))
+                    except OSError:
+                        continue  # a link to nowhere, or to itself
+                    if info is not None:
+                        yield info
 
     def _walk_remote(self) -> Iterator[FileInfo]:
         system = self._filesystem()
@@ -168,8 +173,16 @@ def is_remote(place: str) -> bool:
     return bool(found) and protocol not in ("file", "local") and protocol.isascii() and protocol.isalnum()
 
 
-def _local_info(full: str, path: str) -> FileInfo:
+def writable(text: str) -> str:
+    r"""A text that UTF-8 can hold: names of files that are none have their odd bytes written out (``\udcff``)."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _local_info(full: str, path: str) -> FileInfo | None:
+    """A file; ``None`` for what is none, such as a pipe, which would be waited for, or a device, which has no end."""
     status = os.stat(full)
+    if not stat.S_ISREG(status.st_mode):
+        return None
     return FileInfo(path, status.st_size, str(status.st_mtime_ns))
 
 
@@ -262,7 +275,7 @@ def opened(
         except (OSError, UnreadableError, SourceError) as error:
             if len(found) == 1 and isinstance(error, SourceError):
                 raise
-            unreadable[paths[at]] = (str(error).splitlines() or ["damaged"])[0][:200]
+            unreadable[writable(paths[at])] = writable((str(error).splitlines() or ["damaged"])[0][:200])
             continue
         if known is not None:
             kept.append((split, known))

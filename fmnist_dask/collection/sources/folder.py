@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from fmnist_dask.collection.sources.base import Partition, take_options
-from fmnist_dask.collection.sources.decoding import SUFFIXES, UnreadableError
+from fmnist_dask.collection.sources.decoding import MAX_ENCODED_BYTES, SUFFIXES, UnreadableError
 from fmnist_dask.collection.sources.encoded import EncodedSource, Item
-from fmnist_dask.collection.sources.files import FileInfo, Files, Listing
+from fmnist_dask.collection.sources.files import FETCHED, FileInfo, Files, Listing, writable
 from fmnist_dask.collection.sources.image_options import take_image_options
-from fmnist_dask.collection.sources.labels import class_names_option, label_table
+from fmnist_dask.collection.sources.labels import checked_names, class_names_option, label_table
 from fmnist_dask.collection.sources.metadata import METADATA, read_labels
 from fmnist_dask.collection.sources.splits import SPLIT_NAMES, in_order
 from fmnist_dask.errors import SourceError
@@ -52,6 +52,8 @@ class Folder(EncodedSource):
                 f"{files.root} holds no image files ({', '.join(sorted(SUFFIXES))})",
                 "give a folder of images, or another source",
             )
+        largest = min(max(info.size for info in images), MAX_ENCODED_BYTES)
+        self.encoded = largest * (FETCHED if files.remote else 1)
         labels = read_labels(files, tables, taken["label_column"]) if tables else None
         self._arrange(images, labels, given)
         self._look()
@@ -71,10 +73,11 @@ class Folder(EncodedSource):
             labelled = self._holds(paths, [folder is not None for folder in raw], "a class")
         if labelled and labels is None and not given:
             # Folders bear names, whatever they look like: "0" to "9" in order, "00042" as it is.
-            names = sorted({str(folder) for folder in raw}, key=_natural)
-            self.class_names = tuple(names)
+            raw = [writable(str(folder)) for folder in raw]
+            names = sorted(set(raw), key=_natural)
+            self.class_names = checked_names(tuple(names))
             index = {name: number for number, name in enumerate(names)}
-            codes = [index[str(folder)] for folder in raw]
+            codes = [index[folder] for folder in raw]
             reasons: dict[int, str] = {}
         elif labelled:
             codes, reasons = self._coded(raw, given)

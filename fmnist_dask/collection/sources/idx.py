@@ -16,6 +16,7 @@ from typing import IO, Any
 import numpy as np
 
 from fmnist_dask.collection.sources.base import Partition, Rows, Source, file_identity, take_options
+from fmnist_dask.collection.sources.decoding import MAX_PIXELS
 from fmnist_dask.errors import SourceError
 from fmnist_dask.typing import AnyArray, UInt8Array
 
@@ -53,6 +54,11 @@ class IdxFile:
         ):
             raise SourceError(f"{path} declares the shape {self.shape}, which is empty or too large to be images")
         self.row_bytes = int(np.prod(self.shape[1:], dtype=np.int64))
+        if self.row_bytes > MAX_PIXELS:
+            raise SourceError(
+                f"{path} declares images of {self.row_bytes:,} pixels; the limit is {MAX_PIXELS:,}",
+                "check that the file is what its name says, or get it again",
+            )
         self._check_size()
 
     def _check_size(self) -> None:

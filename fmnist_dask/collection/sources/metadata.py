@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import posixpath
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from fmnist_dask.collection.sources.files import FileInfo, Files
@@ -42,9 +42,9 @@ def read_labels(files: Files, tables: Iterable[FileInfo], column: str = "") -> d
         try:
             with files.open(table.path) as file:
                 rows, columns = _rows(table.path, file.read())
-        except (OSError, ValueError, csv.Error) as error:
+        except (OSError, ValueError, RecursionError, csv.Error) as error:
             raise SourceError(
-                f"cannot read {table.path} of {files.root}: {error}", "mend it, or move it away"
+                f"cannot read {table.path} of {files.root}: {str(error)[:200]}", "mend it, or move it away"
             ) from error
         if FILE_NAME not in columns:
             raise SourceError(
@@ -77,18 +77,22 @@ def label_column(columns: list[str], wanted: str = "") -> str | None:
     return next((lowered[name] for name in LABEL_COLUMNS if name in lowered), None)
 
 
-def _rows(path: str, content: bytes) -> tuple[Iterator[dict[str, Any]], list[str]]:
-    if path.endswith(".csv"):
-        reader = csv.DictReader(io.StringIO(content.decode("utf-8-sig")))
-        return iter(reader), [str(name) for name in reader.fieldnames or []]
-    if path.endswith(".jsonl"):
-        lines = [json.loads(line) for line in content.decode("utf-8").splitlines() if line.strip()]
+def _rows(path: str, content: bytes) -> tuple[list[dict[str, Any]], list[str]]:
+    if path.lower().endswith(".csv"):
+        reader = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""))
+        return list(reader), [str(name) for name in reader.fieldnames or []]
+    if path.lower().endswith(".jsonl"):
+        # Only a newline ends a line: texts in JSON may hold other characters that Python takes for one.
+        lines = [json.loads(line) for line in content.decode("utf-8-sig").split("\n") if line.strip()]
         if not all(isinstance(line, dict) for line in lines):
             raise ValueError("a line is no JSON object")
-        return iter(lines), list(dict.fromkeys(name for line in lines for name in line))
+        return lines, list(dict.fromkeys(name for line in lines for name in line))
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pq.read_table(pa.BufferReader(content))
-    names = [name for name in table.column_names if name == FILE_NAME or not pa.types.is_nested(table[name].type)]
-    return iter(table.select(names).to_pylist()), names
+    try:
+        table = pq.read_table(pa.BufferReader(content))
+        names = [name for name in table.column_names if name == FILE_NAME or not pa.types.is_nested(table[name].type)]
+        return table.select(names).to_pylist(), names
+    except (pa.ArrowException, KeyError) as error:
+        raise ValueError(error) from error

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import math
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import IO, Any
 
@@ -16,9 +17,10 @@ import numpy as np
 
 from fmnist_dask.collection.sources.base import Partition, Rows, take_options
 from fmnist_dask.collection.sources.decoding import UnreadableError
-from fmnist_dask.collection.sources.files import FileInfo, Files, Listing
-from fmnist_dask.collection.sources.labels import label_table
-from fmnist_dask.collection.sources.pixels import check_range, image_shape
+from fmnist_dask.collection.sources.files import FileInfo, Files, Listing, writable
+from fmnist_dask.collection.sources.labels import count, plain_text, table_of_counts
+from fmnist_dask.collection.sources.npy import StoredArray, read_npy_header, taken, texts
+from fmnist_dask.collection.sources.pixels import check_range, check_size, image_shape
 from fmnist_dask.collection.sources.plain import PlainSource
 from fmnist_dask.collection.sources.splits import in_order, split_of
 from fmnist_dask.errors import SourceError
@@ -30,34 +32,6 @@ LABEL_WORDS = frozenset({"label", "labels", "y", "target", "targets", "class", "
 IMAGE_WORDS = frozenset({"image", "images", "x", "data", "pixels", "arr"})
 #: Values of float arrays looked at to find out their range.
 LOOKED_AT = 1 << 16
-
-
-@dataclass(frozen=True)
-class _Array:
-    """One array of a file: its header, read without the rest.
-
-    Attributes
-    ----------
-    path, member
-        The file, and the entry of an NPZ archive.
-    """
-
-    path: str
-    member: str
-    shape: tuple[int, ...]
-    dtype: str
-    fortran: bool
-    offset: int
-
-    @property
-    def name(self) -> str:
-        """What the array is called."""
-        return self.member.removesuffix(".npy") or PurePosixPath(self.path).stem
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of one row."""
-        return int(math.prod(self.shape[1:])) * np.dtype(self.dtype).itemsize
 
 
 class NumpyFiles(PlainSource):
@@ -82,28 +56,32 @@ class NumpyFiles(PlainSource):
         arrays = [array for info in self.listing.read() for array in self._arrays(info)]
         self.description = f"Arrays of pixels in NumPy files of {files.root}."
         self._pair(arrays)
-        raw: list[Any] = []
+        counts: collections.Counter[str] = collections.Counter()
         for label in self.labels:
-            raw += [] if label is None else self._whole(label).ravel().tolist()
-        self.table = label_table(raw, self.given) if raw else None
+            if label is not None:
+                self._count(label, counts)
+        self.table = table_of_counts(counts, self.given) if counts else None
         self.class_names = self.table.class_names if self.table is not None else ()
         self.may_miss = any(np.dtype(array.dtype).kind == "f" for array in self.images)
 
-    def _arrays(self, info: FileInfo) -> list[_Array]:
+    def _arrays(self, info: FileInfo) -> list[StoredArray]:
         """The arrays of a file, by their headers."""
         try:
             if not (info.path or self.location).lower().endswith(".npz"):
                 with self.files_at.open(info.path) as file:
-                    return [_header(file, info.path, "", info.size)]
+                    return [read_npy_header(file, info.path, "", info.size)]
             with self._archive(info.path) as archive:
                 found = []
-                for member in archive.namelist():
+                for member in dict.fromkeys(archive.namelist()):  # of two of one name, NumPy too reads the last
                     if member.endswith(".npy"):
-                        with archive.open(member) as file:
-                            found.append(_header(file, info.path, member, archive.getinfo(member).file_size))
+                        entry = archive.getinfo(member)
+                        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                            raise UnreadableError(f"{member} is compressed as NumPy never does")
+                        with archive.open(entry) as file:
+                            found.append(read_npy_header(file, info.path, member, entry.file_size))
                 return found
         except (OSError, UnreadableError) as error:
-            self.unreadable[info.path or self.name] = str(error)[:200]
+            self.unreadable[writable(info.path or self.name)] = writable(str(error)[:200])
             return []
 
     @contextlib.contextmanager
@@ -112,20 +90,21 @@ class NumpyFiles(PlainSource):
             try:
                 with zipfile.ZipFile(raw) as archive:
                     yield archive
-            except (zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error, EOFError) as error:
+            except (zipfile.BadZipFile, ValueError, RuntimeError, zlib.error, EOFError, struct.error) as error:
                 raise UnreadableError(f"no whole archive: {error}") from error
 
-    def _pair(self, arrays: list[_Array]) -> None:
+    def _pair(self, arrays: list[StoredArray]) -> None:
         """Find images and the labels that belong to them."""
         labels = [array for array in arrays if _is_labels(array)]
         images = [array for array in arrays if _is_images(array) and array not in labels]
         if not images:
             shown = "; ".join(f"{name}: {reason}" for name, reason in self.unreadable.items()) or ", ".join(
-                f"{array.name} {array.shape} {array.dtype}" for array in arrays[:6]
+                f"{array.name} {array.shape} {array.dtype}{' in Fortran order' * array.fortran}" for array in arrays[:6]
             )
             raise SourceError(
                 f"{self.location} holds no array of images: {shown or 'no array at all'}",
-                "give arrays of numbers of shape (n, y, x), (n, y, x, channel) or (n, values)",
+                "give arrays of numbers of shape (n, y, x), (n, y, x, channel) or (n, values), in C order "
+                "(numpy.ascontiguousarray)",
             )
         splits = [split_of(array.name) or split_of(array.path) for array in images]
         rest = "other" if any(splits) else "all"
@@ -145,11 +124,11 @@ class NumpyFiles(PlainSource):
             raise SourceError(f"the arrays of {self.location} have no rows")
         for array in self.images:
             if np.dtype(array.dtype).kind == "f":
-                rows = max(1, min(array.shape[0], LOOKED_AT // max(array.row_bytes, 1)))
-                with contextlib.suppress(UnreadableError):
-                    check_range(next(self._read(array, 0, rows, rows)), self.pixels, array.name)
+                with contextlib.suppress(UnreadableError), self._stream(array) as file:
+                    size = min(math.prod(array.shape), LOOKED_AT) * np.dtype(array.dtype).itemsize
+                    check_range(np.frombuffer(taken(file, size), dtype=array.dtype), self.pixels, array.name)
 
-    def _labels_of(self, image: _Array, split: str, labels: list[_Array]) -> _Array | None:
+    def _labels_of(self, image: StoredArray, split: str, labels: list[StoredArray]) -> StoredArray | None:
         """The labels of an array of images: those of its split, or the only ones there are."""
         fitting = [array for array in labels if (split_of(array.name) or split_of(array.path) or split) == split]
         if not fitting:
@@ -163,7 +142,7 @@ class NumpyFiles(PlainSource):
         return chosen
 
     @contextlib.contextmanager
-    def _stream(self, array: _Array) -> Iterator[IO[bytes]]:
+    def _stream(self, array: StoredArray) -> Iterator[IO[bytes]]:
         """An array's bytes, from behind its header."""
         if not array.member:
             with self.files_at.open(array.path) as file:
@@ -174,7 +153,7 @@ class NumpyFiles(PlainSource):
             member.read(array.offset)
             yield member
 
-    def _read(self, array: _Array, start: int, stop: int, batch_rows: int) -> Iterator[AnyArray]:
+    def _read(self, array: StoredArray, start: int, stop: int, batch_rows: int) -> Iterator[AnyArray]:
         """Rows of an array, at most ``batch_rows`` at a time, shape (m, values).
 
         Raises
@@ -187,20 +166,25 @@ class NumpyFiles(PlainSource):
             if array.member:
                 left = start * array.row_bytes
                 while left:
-                    left -= len(_taken(file, min(left, 1 << 20)))
+                    left -= len(taken(file, min(left, 1 << 20)))
             else:
                 file.seek(array.offset + start * array.row_bytes)
             for at in range(start, stop, batch_rows):
                 size = min(batch_rows, stop - at)
-                data = _taken(file, size * array.row_bytes)
+                data = taken(file, size * array.row_bytes)
                 yield np.frombuffer(data, dtype=array.dtype).reshape(size, values)
 
-    def _whole(self, array: _Array) -> AnyArray:
+    def _count(self, array: StoredArray, counts: collections.Counter[str]) -> None:
+        """Count labels, some at a time: a small archive may hold very many."""
         try:
-            parts = list(self._read(array, 0, array.shape[0], 1 << 16))
+            for values in self._read(array, 0, array.shape[0], LOOKED_AT):
+                distinct, times = np.unique(values, return_counts=True)
+                for raw, number in zip(texts(distinct), times.tolist(), strict=True):
+                    count(counts, plain_text(raw), number)
         except (OSError, UnreadableError) as error:
-            raise SourceError(f"cannot read the labels {array.name} of {self.location}: {error}") from error
-        return np.concatenate(parts) if parts else np.zeros((0, 1))
+            raise SourceError(
+                f"cannot read the labels {array.name} of {self.location}: {error}", "mend the file, or move it away"
+            ) from error
 
     def read(self, partition: int, start: int, stop: int, batch_rows: int) -> Iterator[Rows]:
         """Read rows of one array and its labels; see :meth:`Source.read`. Rows that a file lacks have that reason."""
@@ -210,7 +194,7 @@ class NumpyFiles(PlainSource):
         at, before = start, self.first_in_split(partition)
         try:
             for values in self._read(image, start, stop, batch_rows):
-                raw = [] if labels is None else next(labels).ravel().tolist()
+                raw = [] if labels is None else texts(next(labels))
                 yield self.rows(values, raw, {}, before + at, image.name)
                 at += len(values)
         except (OSError, UnreadableError) as error:
@@ -229,62 +213,24 @@ class NumpyFiles(PlainSource):
         return self.batch_values() * (widest if widest == 1 else widest + 4 * 8) + (2 << 20)
 
 
-def _header(file: IO[bytes], path: str, member: str, size: int) -> _Array:
-    """Shape and type of an array, from the first bytes of its file.
-
-    Raises
-    ------
-    UnreadableError
-        No array of numbers, or shorter than it says.
-    """
-    try:
-        version = np.lib.format.read_magic(file)
-        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
-        if read is None:
-            raise UnreadableError(f"NPY version {version} is not read")
-        shape, fortran, dtype = read(file)
-    except (ValueError, EOFError, SyntaxError, TypeError) as error:
-        raise UnreadableError(f"no NPY array: {(str(error).splitlines() or [''])[0][:120]}") from error
-    if dtype.hasobject:
-        raise UnreadableError("it holds pickled Python objects, which are not read")
-    offset = file.tell()
-    expected = offset + math.prod(shape) * dtype.itemsize
-    if min(shape, default=0) < 0 or expected > size:
-        raise UnreadableError(f"it has {size:,} bytes; its header promises {expected:,}")
-    return _Array(path, member, tuple(int(side) for side in shape), dtype.str, bool(fortran) and len(shape) > 1, offset)
-
-
-def _taken(file: IO[bytes], size: int) -> bytes:
-    parts, left = [], size
-    while left:
-        try:
-            data = file.read(left)
-        except (zlib.error, zipfile.BadZipFile, EOFError) as error:
-            raise UnreadableError(f"damaged: {error}") from error
-        if not data:
-            raise UnreadableError("the file ends before its rows do")
-        parts.append(data)
-        left -= len(data)
-    return b"".join(parts)
-
-
-def _words(array: _Array) -> set[str]:
+def _words(array: StoredArray) -> set[str]:
     return {word for word in re.split(r"[^a-z]+", array.name.lower()) if word}
 
 
-def _is_labels(array: _Array) -> bool:
+def _is_labels(array: StoredArray) -> bool:
     one = len(array.shape) == 1 or (len(array.shape) == 2 and array.shape[1] == 1)
     return one and np.dtype(array.dtype).kind in "biufUS" and not (_words(array) & IMAGE_WORDS and len(array.shape) > 1)
 
 
-def _is_images(array: _Array) -> bool:
+def _is_images(array: StoredArray) -> bool:
     if array.fortran or np.dtype(array.dtype).kind not in "biuf":
         return False
     return 2 <= len(array.shape) <= 4 and min(array.shape[1:]) > 0 and not _words(array) & LABEL_WORDS
 
 
-def _shape_of(array: _Array, size: tuple[int, int] | None) -> tuple[int, ...]:
+def _shape_of(array: StoredArray, size: tuple[int, int] | None) -> tuple[int, ...]:
     """Shape of one image."""
+    check_size(array.shape[1:], array.name)
     if len(array.shape) == 2:
         return image_shape(array.shape[1], size, array.name)
     shape = array.shape[1:]

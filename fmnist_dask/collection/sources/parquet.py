@@ -16,7 +16,7 @@ from fmnist_dask.collection.sources.decoding import MAX_ENCODED_BYTES, Unreadabl
 from fmnist_dask.collection.sources.encoded import EncodedSource, Item
 from fmnist_dask.collection.sources.files import FileInfo, Files, Listing, opened
 from fmnist_dask.collection.sources.image_options import take_image_options
-from fmnist_dask.collection.sources.labels import class_names_option, plain_text, table_of_counts
+from fmnist_dask.collection.sources.labels import class_names_option, count, plain_text, table_of_counts
 from fmnist_dask.collection.sources.metadata import label_column
 from fmnist_dask.errors import SourceError, UsageError, nearest
 
@@ -28,6 +28,11 @@ BUFFER_BYTES = 1 << 20
 READER_BYTES = 64 << 20
 #: A row group up to this size is read from its beginning by every task that needs a part of it.
 SEEKABLE_BYTES = 256 << 20
+#: Labels read at a time.
+LABEL_ROWS = 1 << 16
+#: Images beyond so many bytes that compress better than so many to one are a decompression bomb.
+BOMB_BYTES = 64 << 20
+BOMB_RATIO = 100
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,8 @@ class Parquet(EncodedSource):
             footer = self._footer(path, image_column, label)
             self.columns = footer.columns
             names.append(footer.class_names)
-            counts.update(footer.labels)
+            for text, times in footer.labels.items():
+                count(counts, text, times)
             return footer.groups
 
         known, self.unreadable = opened(found, self.name, "Parquet file", one)
@@ -104,21 +110,13 @@ class Parquet(EncodedSource):
             columns = _columns(file.schema_arrow, image_column, label, self.location)
             if self.columns not in (None, columns):
                 raise UnreadableError(f"its columns are {columns}, those of the files before it {self.columns}")
-            counts: collections.Counter[str] = collections.Counter()
-            if columns[1] is not None:
-                for entry in file.read([columns[1]]).column(0).value_counts().to_pylist():
-                    counts[plain_text(entry["values"])] += entry["counts"]
-            groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
-            return _Footer(
-                columns,
-                _names_in(file.schema_arrow, columns[1]),
-                counts,
-                [
-                    _Group(path, at, group.num_rows, group.total_byte_size)
-                    for at, group in enumerate(groups)
-                    if group.num_rows
-                ],
-            )
+            groups = _groups(file.metadata, path, columns[0])
+            counts = collections.Counter[str]() if columns[1] is None else _label_counts(file, columns[1])
+            if columns[1] is not None and counts.total() != sum(group.rows for group in groups):
+                raise UnreadableError(
+                    f"it has {counts.total():,} labels, and says that it has {file.metadata.num_rows:,}"
+                )
+            return _Footer(columns, _names_in(file.schema_arrow, columns[1]), counts, groups)
 
     @contextlib.contextmanager
     def _opened(self, path: str) -> Iterator[Any]:
@@ -129,7 +127,7 @@ class Parquet(EncodedSource):
         with self.files_at.open(path) as raw:
             try:
                 yield pq.ParquetFile(raw, buffer_size=BUFFER_BYTES, pre_buffer=False)
-            except pa.ArrowException as error:
+            except (pa.ArrowException, ValueError, OverflowError, KeyError) as error:
                 raise UnreadableError(f"damaged: {(str(error).splitlines() or [''])[0][:160]}") from error
 
     def items(self, partition: int, start: int, stop: int) -> Iterator[Item]:
@@ -142,7 +140,10 @@ class Parquet(EncodedSource):
                     yield item
                     at += 1
         except (UnreadableError, OSError) as error:
-            yield from (Item(f"{path}#{group}:{row}", None, -1, str(error)) for row in range(at, stop))
+            reason = str(error)[:200]
+        else:
+            reason = "the row group ends before its rows do"
+        yield from (Item(f"{path}#{group}:{row}", None, -1, reason) for row in range(at, stop))
 
     def _rows(self, file: Any, path: str, group: int, start: int, stop: int) -> Iterator[Item]:
         import pyarrow as pa
@@ -157,10 +158,13 @@ class Parquet(EncodedSource):
                 column = part.column(part.schema.get_field_index(image))
                 nested = pa.types.is_struct(column.type)
                 data = column.field("bytes") if nested else column
-                names = column.field("path") if nested and column.type.get_field_index("path") >= 0 else None
-                labels = None if label is None else part.column(part.schema.get_field_index(label))
+                named = nested and column.type.get_field_index("path") >= 0
+                names = _plain(column.field("path")) if named else None
+                labels = None if label is None else _plain(part.column(part.schema.get_field_index(label)))
                 for at in range(high - low):
-                    name = (names[at].as_py() if names is not None else None) or f"{path}#{group}:{first + low + at}"
+                    name = (plain_text(names[at].as_py()) if names is not None else "") or (
+                        f"{path}#{group}:{first + low + at}"
+                    )
                     yield self._item(name, data[at].as_py(), None if labels is None else labels[at].as_py())
             first += len(batch)
             if first >= stop:
@@ -213,19 +217,74 @@ def _columns(schema: Any, image: str, label: str, location: str) -> tuple[str, s
         kind: Any = field.type
         if pa.types.is_struct(kind):
             at = kind.get_field_index("bytes")
-            return at >= 0 and (
-                pa.types.is_binary(kind.field(at).type) or pa.types.is_large_binary(kind.field(at).type)
-            )
-        return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+            return at >= 0 and _is_bytes(kind.field(at).type)
+        return _is_bytes(kind)
 
-    candidates = [field.name for field in schema if holds_images(field)]
+    candidates = [field.name for field in schema if holds_images(field) and schema.names.count(field.name) == 1]
     if image and image not in schema.names:
         raise UsageError(f"there is no column {image!r} in {location} (image_column)", nearest(image, schema.names))
     chosen = image or next((name for name in ("image", "img") if name in candidates), next(iter(candidates), ""))
     if not chosen or (image and image not in candidates):
         raise UnreadableError(f"no column of encoded images (binary, or a struct with bytes) among {schema.names}")
-    plain = [field.name for field in schema if not pa.types.is_nested(field.type) and field.name not in candidates]
+    plain = [
+        field.name
+        for field in schema
+        if not pa.types.is_nested(field.type) and field.name not in candidates and schema.names.count(field.name) == 1
+    ]
     return chosen, label_column(plain, label)
+
+
+def _is_bytes(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
+
+
+def _groups(metadata: Any, path: str, image: str) -> list[_Group]:
+    """The row groups of a file that have rows.
+
+    Raises
+    ------
+    UnreadableError
+        The footer contradicts itself, or images are far smaller compressed, as no encoded image is.
+    """
+    found = []
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        columns = [group.column(at) for at in range(group.num_columns)]
+        sizes = [column for column in columns if column.path_in_schema.partition(".")[0] == image]
+        held, packed = (
+            sum(getattr(column, f"total_{name}_size") for column in sizes) for name in ("uncompressed", "compressed")
+        )
+        if group.num_rows < 0 or group.total_byte_size < 0 or held < 0:
+            raise UnreadableError(f"damaged: row group {number} has {group.num_rows:,} rows")
+        if any(column.num_values != group.num_rows for column in sizes):
+            raise UnreadableError(f"damaged: row group {number} has not as many images as rows")
+        if held > BOMB_BYTES and held > BOMB_RATIO * max(packed, 1):
+            raise UnreadableError(f"{packed:,} bytes that become {held:,}; encoded images are not compressed like that")
+        if group.num_rows:
+            found.append(_Group(path, number, group.num_rows, max(group.total_byte_size, held)))
+    return found
+
+
+def _label_counts(file: Any, column: str) -> collections.Counter[str]:
+    """How often each label occurs; read some at a time, since very many equal ones may take no room in a file."""
+    counts: collections.Counter[str] = collections.Counter()
+    for batch in file.iter_batches(LABEL_ROWS, columns=[column]):
+        for entry in _plain(batch.column(0)).value_counts().to_pylist():
+            count(counts, plain_text(entry["values"]), entry["counts"])
+    return counts
+
+
+def _plain(column: Any) -> Any:
+    """A column without a dictionary, texts as their bytes: those of damaged files are not always UTF-8."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
+        column = column.cast(pa.large_binary())
+    return column
 
 
 def _names_in(schema: Any, column: str | None) -> tuple[str, ...]:
@@ -233,5 +292,5 @@ def _names_in(schema: Any, column: str | None) -> tuple[str, ...]:
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
         return tuple(str(name) for name in features[column]["names"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return ()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from fmnist_dask.collection.sources.decoding import MAX_PIXELS
 from fmnist_dask.errors import SourceError, UsageError
 from fmnist_dask.typing import AnyArray, UInt8Array
 
@@ -84,10 +86,12 @@ def as_pixels(values: AnyArray, options: PixelOptions) -> Checked:
     if values.dtype == np.uint8 and options.scale == 1.0:
         return Checked(values, None, {})
     if values.dtype.kind == "b":
-        return Checked((values * np.uint8(255)).astype(np.uint8), None, {})
-    numbers = values.astype(np.float64)
-    if options.scale != 1.0:
-        numbers = numbers * options.scale
+        # In damaged files truth values are neither 0 nor 1.
+        return Checked((values.view(np.uint8) != 0) * np.uint8(255), None, {})
+    with np.errstate(all="ignore"):  # whatever overflows is out of range
+        numbers = values.astype(np.float64)
+        if options.scale != 1.0:
+            numbers = numbers * options.scale
     missing = np.isnan(numbers)
     whole = np.rint(numbers)
     bad = ~((whole >= 0) & (whole <= 255))
@@ -115,6 +119,22 @@ def check_range(values: AnyArray, options: PixelOptions, where: str) -> None:
         return
     if numbers.min() >= 0 and numbers.max() <= 1 and (numbers != np.rint(numbers)).any():
         raise SourceError(f"the pixel values of {where} go from 0 to 1", "say so with the source option scale=255")
+
+
+def check_size(shape: tuple[int, ...], where: str) -> tuple[int, ...]:
+    """The shape of an image, unless it is larger than any that is read.
+
+    Raises
+    ------
+    SourceError
+        It is.
+    """
+    if math.prod(shape) > MAX_PIXELS:
+        raise SourceError(
+            f"{where} has images of {math.prod(shape):,} values; the limit is {MAX_PIXELS:,}",
+            "cut them into smaller images",
+        )
+    return shape
 
 
 def image_shape(n_values: int, size: tuple[int, int] | None, where: str) -> tuple[int, ...]:

@@ -17,9 +17,9 @@ import numpy as np
 from fmnist_dask.collection.sources.base import Partition, take_options
 from fmnist_dask.collection.sources.decoding import MAX_ENCODED_BYTES, SUFFIXES, UnreadableError
 from fmnist_dask.collection.sources.encoded import EncodedSource, Item
-from fmnist_dask.collection.sources.files import FileInfo, Files, Listing, opened
+from fmnist_dask.collection.sources.files import FileInfo, Files, Listing, opened, writable
 from fmnist_dask.collection.sources.image_options import take_image_options
-from fmnist_dask.collection.sources.labels import LabelTable, class_names_option, plain_text, table_of_counts
+from fmnist_dask.collection.sources.labels import LabelTable, class_names_option, count, plain_text, table_of_counts
 from fmnist_dask.collection.sources.metadata import label_column
 from fmnist_dask.typing import AnyArray
 
@@ -29,6 +29,23 @@ INDEXED_SAMPLES = 256
 LABEL_SUFFIXES = ("cls", "json", "txt")
 #: Largest label or JSON file of a sample.
 MOST_LABEL_BYTES = 1 << 20
+#: Headers that tar reads as a whole before it goes on: long names and extended headers.
+WHOLE = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+
+
+class _Member(tarfile.TarInfo):
+    """A header that is judged before it is believed."""
+
+    @classmethod
+    def frombuf(cls, buf: Any, encoding: str, errors: str) -> _Member:
+        """A header from its block; in the middle of a shard, tar would take a damaged one for the end."""
+        try:
+            member = super().frombuf(buf, encoding, errors)
+        except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:  # type: ignore[attr-defined]
+            raise tarfile.ReadError(f"damaged header: {error}") from error
+        if member.size < 0 or (member.type in WHOLE and member.size > MOST_LABEL_BYTES):
+            raise tarfile.ReadError(f"a header of {member.size:,} bytes; the limit is {MOST_LABEL_BYTES:,}")
+        return member
 
 
 @dataclass
@@ -83,7 +100,8 @@ class WebDataset(EncodedSource):
         self.partitions = tuple(Partition(split, shard.samples, len(shard.offsets) > 0) for split, shard in known)
         broken = [shard for shard in self.shards if shard.reason]
         self.unreadable = unreadable | {
-            shard.path or self.name: f"from sample {shard.samples:,} on: {shard.reason}"[:200] for shard in broken
+            writable(shard.path or self.name): f"from sample {shard.samples:,} on: {shard.reason}"[:200]
+            for shard in broken
         }
         labelled = any(text for text in counts)
         self.table: LabelTable | None = table_of_counts(counts, given) if labelled else None
@@ -95,28 +113,35 @@ class WebDataset(EncodedSource):
             for sample in self._samples(path, 0, pixels=False):
                 if samples % INDEXED_SAMPLES == 0:
                     offsets.append(sample.offset)
-                counts[sample.label] += 1
+                count(counts, sample.label)
                 samples += 1
+                if sample.image is not None and not sample.reason:
+                    self.encoded = max(self.encoded, sample.image.size)
         except UnreadableError as error:
             if not samples:
                 raise
             reason = str(error)
-        packed = (path or self.location).lower().endswith(("gz", "tgz"))
-        index = np.array([] if packed else offsets, dtype=np.int64)
+        index = np.array([] if self._packed(path) else offsets, dtype=np.int64)
         return _Shard(path, samples, index, reason) if samples else None
+
+    def _packed(self, path: str) -> bool:
+        return (path or self.location).lower().endswith(("gz", "tgz"))
 
     @contextlib.contextmanager
     def _tar(self, path: str, offset: int) -> Iterator[tarfile.TarFile]:
-        packed = (path or self.location).lower().endswith(("gz", "tgz"))
+        packed = self._packed(path)
         with self.files_at.open(path) as raw:
             raw.seek(offset)
             stream: IO[bytes] = gzip.GzipFile(fileobj=raw) if packed else raw  # type: ignore[assignment]
             try:
                 # Of what comes through a pipe nothing is sought, of a plain file members are skipped.
                 mode: Any = "r|" if packed else "r:"
-                with tarfile.open(fileobj=stream, mode=mode) as tar:
+                with tarfile.open(fileobj=stream, mode=mode, tarinfo=_Member) as tar:
                     yield tar
-            except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
+                if packed:
+                    while stream.read(1 << 20):
+                        pass  # the checksum of gzip comes last
+            except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, OverflowError) as error:
                 raise UnreadableError(f"no whole tar file: {str(error)[:120]}") from error
 
     def _samples(self, path: str, offset: int, pixels: bool) -> Iterator[_Sample]:
@@ -145,16 +170,21 @@ class WebDataset(EncodedSource):
             sample.image = member
             if member.size > MAX_ENCODED_BYTES:
                 sample.reason = f"more than {MAX_ENCODED_BYTES:,} bytes"
+            elif member.issparse():
+                sample.reason = "a sparse file"
             elif pixels:
                 sample.data = self._bytes(tar, member)
-        elif suffix in LABEL_SUFFIXES and member.size <= MOST_LABEL_BYTES and (not sample.label or suffix == "cls"):
+        elif suffix in LABEL_SUFFIXES and self._is_small(member) and (not sample.label or suffix == "cls"):
             sample.label = self._label(suffix, self._bytes(tar, member)) or sample.label
+
+    def _is_small(self, member: tarfile.TarInfo) -> bool:
+        return member.size <= MOST_LABEL_BYTES and not member.issparse()
 
     def _bytes(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
         file = tar.extractfile(member)
         data = file.read() if file is not None else b""
         if len(data) < member.size:
-            raise UnreadableError(f"the file ends inside {member.name}")
+            raise UnreadableError(f"the file ends inside {writable(member.name)}")
         return data
 
     def _label(self, suffix: str, data: bytes) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from fmnist_dask.collection.packing import LeftOut, Packing, pack_chunk
-from fmnist_dask.collection.parts import write_part
+from fmnist_dask.collection.parts import check_rejected, write_part
 from fmnist_dask.collection.planning import IngestPlan
 from fmnist_dask.collection.sources.base import Source
 from fmnist_dask.collection.store import Collection
@@ -50,7 +50,9 @@ def ingest(plan: IngestPlan) -> Algorithm[Collection]:
 
 def _left_out(plan: IngestPlan) -> Algorithm[LeftOut]:
     """Rows that could not be read and, if asked for, those that repeat an earlier one of their split and label."""
-    rejected = np.array(sorted(entry[0] for report in reports_of(plan) for entry in report.rejected), dtype=np.int64)
+    reports = reports_of(plan)
+    check_rejected(sum(len(report.rejected) for report in reports), [e for r in reports for e in r.rejected[:1]][:1])
+    rejected = np.array(sorted(entry[0] for report in reports for entry in report.rejected), dtype=np.int64)
     duplicates = np.zeros(0, dtype=np.int64)
     if plan.source.drop_duplicates:
         duplicates = yield from surplus_rows(all_rows(plan), rejected)
