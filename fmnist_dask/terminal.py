@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from fmnist_dask.collection.place import place_of
 from fmnist_dask.collection.quarantine import QUARANTINE
 from fmnist_dask.collection.sources.base import Source
 from fmnist_dask.collection.store import Collection
@@ -95,7 +96,7 @@ class Terminal(Observer):
         if collection.n_quarantined:
             self.console.print(
                 f"            [yellow]{collection.n_quarantined:,} could not be read[/yellow]: "
-                f"{escape(str(Path(collection.path, QUARANTINE)))}"
+                f"{escape(str(place_of(collection.path, QUARANTINE)))}"
             )
         if collection.dropped_duplicates is not None:
             dropped = sum(collection.dropped_duplicates.values())

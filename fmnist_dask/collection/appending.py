@@ -7,7 +7,6 @@ last: until then readers see the rows that it commits, whatever lies behind them
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from fmnist_dask.collection.files import read_json, write_bytes, write_json
+from fmnist_dask.collection.files import make_directory, read_json, write_bytes, write_json
 from fmnist_dask.collection.joined import Fit
 from fmnist_dask.collection.layout import APPEND, APPEND_PARTS, DIGESTS, MANIFEST, MISSING
 from fmnist_dask.collection.packing import gathered
 from fmnist_dask.collection.parts import PartReport, added
+from fmnist_dask.collection.place import open_group, place_of, remove_tree
 from fmnist_dask.collection.quarantine import QUARANTINE, read_quarantine_rows, write_quarantine
 from fmnist_dask.collection.sources.base import Source
 from fmnist_dask.collection.store import Collection, configure_zarr
@@ -72,7 +72,7 @@ class AppendPlan:
 
     def report_file(self, chunk: int) -> Path:
         """The file that says a chunk is written."""
-        return Path(self.collection.path, APPEND_PARTS, f"{chunk:08d}.json")
+        return place_of(self.collection.path, APPEND_PARTS, f"{chunk:08d}.json")
 
     def rows_in(self, chunk: int) -> int:
         """New rows of a chunk."""
@@ -82,41 +82,39 @@ class AppendPlan:
 
 def staging_place(collection: Collection) -> Path:
     """Where the rows to be appended are made."""
-    return Path(collection.path, APPEND_PARTS, STAGED)
+    return place_of(collection.path, APPEND_PARTS, STAGED)
 
 
 def begin_append(collection: Collection, source: Source) -> None:
     """Go on with what an earlier append of the same source has left, or take it away."""
-    root = Path(collection.path)
+    root = place_of(collection.path)
     identity = {
         "source": source.provenance(),
         "base": [collection.fingerprint, collection.generation],
         "drop_duplicates": source.drop_duplicates,
     }
     if read_json(root / APPEND) != identity:
-        shutil.rmtree(root / APPEND_PARTS, ignore_errors=True)
-        (root / APPEND_PARTS).mkdir()
+        remove_tree(root / APPEND_PARTS)
+        make_directory(root / APPEND_PARTS)
         write_json(root / APPEND, identity)
 
 
 def settled_copies(collection: Collection) -> IntArray | None:
     """Rows to leave out as an earlier append of the same source has found them."""
-    found = read_json(Path(collection.path, APPEND_PARTS, LEFT_OUT))
+    found = read_json(place_of(collection.path, APPEND_PARTS, LEFT_OUT))
     return None if found is None else np.array(found, dtype=np.int64)
 
 
 def settle_copies(collection: Collection, rows: IntArray) -> None:
     """Settle which rows are left out."""
-    write_json(Path(collection.path, APPEND_PARTS, LEFT_OUT), rows.tolist())
+    write_json(place_of(collection.path, APPEND_PARTS, LEFT_OUT), rows.tolist())
 
 
 def open_arrays(plan: AppendPlan) -> list[int]:
     """Make the arrays long enough; the chunks that are not attached yet."""
-    import zarr
-
     configure_zarr()
-    group: Any = zarr.open_group(plan.collection.path, mode="r+", use_consolidated=False)
-    staged: Any = zarr.open_group(plan.staged.path, mode="r", use_consolidated=False)
+    group: Any = open_group(plan.collection.path, "r+")
+    staged: Any = open_group(plan.staged.path, "r")
     if MISSING in staged and MISSING not in group:
         _nothing_missing_so_far(group, staged[MISSING], plan.collection)
     for _, array in group.arrays():
@@ -145,11 +143,9 @@ def _nothing_missing_so_far(group: Any, like: Any, collection: Collection) -> No
 
 def attach_chunk(plan: AppendPlan, chunk: int) -> int:
     """Write one chunk of all arrays, on a worker; the new rows in it. Doing it twice does no harm."""
-    import zarr
-
     configure_zarr()
-    group: Any = zarr.open_group(plan.collection.path, mode="r+", use_consolidated=False)
-    staged: Any = zarr.open_group(plan.staged.path, mode="r", use_consolidated=False)
+    group: Any = open_group(plan.collection.path, "r+")
+    staged: Any = open_group(plan.staged.path, "r")
     size, before = plan.collection.chunk_rows, plan.collection.n
     start, stop = chunk * size, min((chunk + 1) * size, plan.n)
     rows = _staged_rows(plan, max(start, before) - before, stop - before)
@@ -202,19 +198,17 @@ def commit_append(plan: AppendPlan, source: Source) -> Collection:
     CollectionError
         Chunks are missing; files of the source have changed.
     """
-    import zarr
-
-    root, before = Path(plan.collection.path), plan.collection
+    root, before = place_of(plan.collection.path), plan.collection
     if source.current_fingerprint() != source.fingerprint:
         raise CollectionError(
             f"the files of {source.location} have changed while they were appended", "run the same command again"
         )
-    reports = [PartReport.read(plan.report_file(chunk)) for chunk in plan.chunks]
+    reports = PartReport.read_all(plan.report_file(chunk) for chunk in plan.chunks)
     if any(report is None for report in reports):
         raise CollectionError(f"{root} lacks chunks of what is appended", "run the same command again")
     written = [report for report in reports if report is not None]
     manifest = _next_manifest(plan, source, written)
-    staged_quarantine = read_quarantine_rows(Path(plan.staged.path, QUARANTINE))
+    staged_quarantine = read_quarantine_rows(place_of(plan.staged.path, QUARANTINE))
     if staged_quarantine:
         # Of a commit that was cut off the table may have more rows than the manifest counts.
         listed = read_quarantine_rows(root / QUARANTINE)[: before.n_quarantined]
@@ -225,7 +219,7 @@ def commit_append(plan: AppendPlan, source: Source) -> Collection:
         digests += b"".join(digest for report in written for digest in report.digests)
     manifest["fingerprint"] = fingerprint_of(before.image_shape, before.class_names, manifest["splits"], digests)
     write_bytes(root / manifest["digests"], digests)
-    group: Any = zarr.open_group(str(root), mode="r+", use_consolidated=False)
+    group: Any = open_group(root, "r+")
     names = list(manifest["splits"])
     group["split"].attrs.update({"flag_values": list(range(len(names))), "flag_meanings": " ".join(names)})
     consolidate(root, n_quarantined=manifest["n_quarantined"])
@@ -235,7 +229,7 @@ def commit_append(plan: AppendPlan, source: Source) -> Collection:
 
 
 def _next_manifest(plan: AppendPlan, source: Source, reports: Sequence[PartReport]) -> dict[str, Any]:
-    manifest: dict[str, Any] = read_json(Path(plan.collection.path, MANIFEST))
+    manifest: dict[str, Any] = read_json(place_of(plan.collection.path, MANIFEST))
     text = manifest["content"]
     content = (int(text[:16], 16), int(text[16:], 16))
     for report in reports:
@@ -290,7 +284,7 @@ def _digests(root: Path, collection: Collection) -> bytes:
 def _clear(root: Path, digests: str) -> None:
     """Take away what an append leaves."""
     (root / APPEND).unlink(missing_ok=True)
-    shutil.rmtree(root / APPEND_PARTS, ignore_errors=True)
+    remove_tree(root / APPEND_PARTS)
     for file in root.glob(DIGESTS.format(generation="*")):
         if file.name != digests:
             file.unlink(missing_ok=True)

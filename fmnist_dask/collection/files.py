@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from fmnist_dask.collection.place import is_local, reaching
 from fmnist_dask.errors import RunError
 
 
@@ -17,6 +18,10 @@ def write_atomic(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file beside its place and rename it there, after its bytes have reached the disk."""
+    if not is_local(path):
+        with reaching(path):
+            path.write_bytes(content)  # an object is there as a whole or not at all
+        return
     pending = path.with_name(f".{path.name}.{os.getpid()}.pending")
     try:
         with open(pending, "wb") as file:
@@ -43,7 +48,9 @@ def read_json(path: Path) -> Any:
         It is no JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        with reaching(path):
+            content = path.read_bytes()
+        return json.loads(content.decode("utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
 
@@ -58,7 +65,9 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
 
 
 def make_directory(path: Path) -> Path:
-    """Create a directory and its parents, or say why not."""
+    """Create a directory and its parents, or say why not. Object stores have none: there a name is enough."""
+    if not is_local(path):
+        return path
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -11,8 +11,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, TracebackType
+from typing import Any
 
 from fmnist_dask.collection.files import make_directory, read_json
+from fmnist_dask.collection.place import is_local, reaching
 from fmnist_dask.errors import RunError
 
 fcntl: ModuleType | None
@@ -59,17 +61,27 @@ class Lease:
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
-        self.path.unlink(missing_ok=True)
+        with reaching(self.path):
+            self.path.unlink(missing_ok=True)
 
     def _take(self) -> None:
         for _ in range(3):
             try:
-                with open(self.path, "x", encoding="utf-8") as file:
-                    file.write(self._content())
+                self._create()
                 return
             except FileExistsError:
                 self._remove_if_void()
         raise RunError(f"cannot take the lease {self.path}", "see whether another process works there")
+
+    def _create(self) -> None:
+        """Write the file unless there is one."""
+        if is_local(self.path):
+            with open(self.path, "x", encoding="utf-8") as file:
+                file.write(self._content())
+            return
+        with reaching(self.path):
+            remote: Any = self.path
+            remote.fs.pipe_file(remote.path, self._content().encode(), mode="create")
 
     def _content(self) -> str:
         holder = {"host": socket.gethostname(), "pid": os.getpid(), "started": _process_start(os.getpid())}
@@ -78,8 +90,14 @@ class Lease:
     def _renew(self) -> None:
         while not self._stop.wait(HEARTBEAT):
             try:
-                os.utime(self.path)
-            except OSError:  # the directory was removed under us; the next write will say so
+                if is_local(self.path):
+                    os.utime(self.path)
+                else:
+                    self.path.write_bytes(self._content().encode())
+            except Exception as error:
+                if not isinstance(error, OSError) and is_local(self.path):
+                    raise
+                # the directory was removed under us; the next write will say so
                 return
 
     def _remove_if_void(self) -> None:
@@ -112,7 +130,7 @@ class Lease:
 @contextlib.contextmanager
 def _alone_with(directory: Path) -> Iterator[None]:
     """One process of this host at a time: two that found one void lease would both remove it and take their own."""
-    if fcntl is None:
+    if fcntl is None or not is_local(directory):
         yield
         return
     handle = os.open(directory, os.O_RDONLY)

@@ -7,7 +7,6 @@ chunk leaves a report like a part's, and moving arrays is idempotent.
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 from fmnist_dask.collection.files import read_json, write_json
 from fmnist_dask.collection.layout import PARTS
 from fmnist_dask.collection.parts import PartReport
+from fmnist_dask.collection.place import move_tree, open_group, place_of
 from fmnist_dask.collection.planning import IngestPlan
 from fmnist_dask.collection.store import configure_zarr
 from fmnist_dask.errors import RunError
@@ -51,12 +51,12 @@ class LeftOut:
     def save(self, plan: IngestPlan) -> None:
         """Settle them: an ingest that goes on does not look for copies again."""
         value = {"rejected": self.rejected.tolist(), "duplicates": self.duplicates.tolist()}
-        write_json(Path(plan.path, PARTS, LEFT_OUT), value)
+        write_json(place_of(plan.path, PARTS, LEFT_OUT), value)
 
     @classmethod
     def load(cls, plan: IngestPlan) -> LeftOut | None:
         """What an earlier ingest has settled."""
-        found = read_json(Path(plan.path, PARTS, LEFT_OUT))
+        found = read_json(place_of(plan.path, PARTS, LEFT_OUT))
         if found is None:
             return None
         return cls(*(np.array(found[kind], dtype=np.int64) for kind in ("rejected", "duplicates")))
@@ -86,7 +86,7 @@ class Packing:
     @property
     def root(self) -> Path:
         """Where the packed arrays are gathered."""
-        return Path(self.plan.path, PARTS, PACKED)
+        return place_of(self.plan.path, PARTS, PACKED)
 
     @property
     def task_bytes(self) -> int:
@@ -99,17 +99,15 @@ class Packing:
 
     def report_file(self, chunk: int) -> Path:
         """The file that says a chunk is packed."""
-        return Path(self.plan.path, PARTS, f"{PACKED}-{chunk:08d}.json")
+        return place_of(self.plan.path, PARTS, f"{PACKED}-{chunk:08d}.json")
 
     def begin(self) -> list[int]:
         """Create the arrays; the chunks that are not packed yet."""
-        import zarr
-
-        if Path(self.plan.path, PARTS, MOVING).exists():
+        if place_of(self.plan.path, PARTS, MOVING).exists():
             return []
         configure_zarr()
-        whole: Any = zarr.open_group(self.plan.path, mode="r", use_consolidated=False)
-        group: Any = zarr.open_group(str(self.root), mode="a", zarr_format=3)
+        whole: Any = open_group(self.plan.path, "r")
+        group: Any = open_group(self.root, "a")
         for name, array in whole.arrays():
             if name not in group:
                 group.create_array(
@@ -134,25 +132,21 @@ class Packing:
 
     def finish(self) -> list[PartReport]:
         """Move the packed arrays to where they belong; the reports of their chunks."""
-        reports = [PartReport.read(self.report_file(chunk)) for chunk in self.chunks()]
+        reports = PartReport.read_all(self.report_file(chunk) for chunk in self.chunks())
         if any(report is None for report in reports):
             raise RunError(f"{self.plan.path} is not packed yet", "run the ingest again")
-        write_json(Path(self.plan.path, PARTS, MOVING), True)
+        write_json(place_of(self.plan.path, PARTS, MOVING), True)
         for packed in sorted(self.root.iterdir()):
             if packed.is_dir():
-                place = Path(self.plan.path, packed.name)
-                shutil.rmtree(place, ignore_errors=True)
-                packed.rename(place)
+                move_tree(packed, place_of(self.plan.path, packed.name))
         return [report for report in reports if report is not None]
 
 
 def pack_chunk(packing: Packing, chunk: int) -> int:
     """Write one chunk of the packed arrays, on a worker; the rows in it."""
-    import zarr
-
     configure_zarr()
-    whole: Any = zarr.open_group(packing.plan.path, mode="r", use_consolidated=False)
-    group: Any = zarr.open_group(str(packing.root), mode="r+", use_consolidated=False)
+    whole: Any = open_group(packing.plan.path, "r")
+    group: Any = open_group(packing.root, "r+")
     size = packing.plan.chunk_rows
     start, stop = chunk * size, min((chunk + 1) * size, packing.n)
     rows = packing.source_rows(start, stop)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fmnist_dask.collection.files import read_json, write_json
+from fmnist_dask.collection.files import write_json
 from fmnist_dask.collection.layout import MISSING, SAMPLE_ARRAYS
+from fmnist_dask.collection.place import open_group, read_many
 from fmnist_dask.collection.planning import IngestPlan, Part, batch_rows
 from fmnist_dask.collection.sources.base import Rows, Source
 from fmnist_dask.collection.store import configure_zarr
@@ -31,10 +33,8 @@ def write_part(plan: IngestPlan, part: Part) -> dict[str, Any]:
     dict
         ``rows`` and ``bytes`` written.
     """
-    import zarr
-
     configure_zarr()
-    group = zarr.open_group(plan.path, mode="r+", use_consolidated=False)
+    group = open_group(plan.path, "r+")
     names = ["image", "source_name", "content_hash", *SAMPLE_ARRAYS, *plan.source.extra_arrays]
     names += [MISSING] if plan.source.may_miss else []
     arrays: dict[str, Any] = {name: group[name] for name in names}
@@ -108,9 +108,15 @@ class PartReport:
     @classmethod
     def read(cls, path: Path) -> PartReport | None:
         """The report of a part; ``None`` if it is not written."""
-        found = read_json(path)
-        if found is None:
-            return None
+        return cls.read_all([path])[0]
+
+    @classmethod
+    def read_all(cls, paths: Iterable[Path]) -> list[PartReport | None]:
+        """The reports of parts; ``None`` for those that are not written."""
+        return [None if content is None else cls._of(json.loads(content)) for content in read_many(paths)]
+
+    @classmethod
+    def _of(cls, found: dict[str, Any]) -> PartReport:
         whole = bytes.fromhex(found["digests"])
         digests = [whole[at : at + 16] for at in range(0, len(whole), 16)]
         rejected = [(row, name, split, reason) for row, name, split, reason in found["rejected"]]

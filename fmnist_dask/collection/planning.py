@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from fmnist_dask.collection.layout import PARTS, ROW_MULTIPLE, rows_per_chunk
+from fmnist_dask.collection.place import place_of
 from fmnist_dask.collection.sources.base import Source
 from fmnist_dask.errors import UsageError
 
@@ -39,7 +40,7 @@ class IngestPlan:
 
     def report_file(self, part: Part) -> Path:
         """The file that says a part is written."""
-        return Path(self.path) / PARTS / f"{part.first_chunk:08d}-{part.stop_chunk:08d}.json"
+        return place_of(self.path, PARTS) / f"{part.first_chunk:08d}-{part.stop_chunk:08d}.json"
 
     @property
     def task_bytes(self) -> int:
@@ -81,4 +82,4 @@ def plan_ingest(source: Source, path: str | Path, chunk_rows: int | None = None)
         else:
             parts.append(Part(len(parts), chunk, chunk + 1))
         stream_of_last = partition if streamed else -1
-    return IngestPlan(str(Path(path).resolve()), source, rows, tuple(parts))
+    return IngestPlan(str(place_of(path)), source, rows, tuple(parts))

@@ -13,6 +13,7 @@ import numpy as np
 from fmnist_dask.collection.block import Block
 from fmnist_dask.collection.files import read_manifest
 from fmnist_dask.collection.layout import FORMAT_VERSION, INGEST, MANIFEST, STATES
+from fmnist_dask.collection.place import bytes_below, open_group, place_of, reaching, zarr_store
 from fmnist_dask.errors import CollectionError, UsageError, nearest
 from fmnist_dask.typing import AnyArray
 
@@ -80,8 +81,8 @@ class Collection:
         CollectionError
             Nothing there, no collection, an incomplete one, or one of a newer format.
         """
-        place = Path(path)
-        manifest = read_manifest(place / MANIFEST) if place.is_dir() else None
+        place = place_of(path)
+        manifest = read_manifest(place / MANIFEST)
         if manifest is None or not {"image_shape", "format_version"} <= set(manifest):
             raise _not_a_collection(place)
         if manifest["format_version"] > FORMAT_VERSION:
@@ -90,7 +91,7 @@ class Collection:
                 "upgrade fmnist-dask",
             )
         return cls(
-            path=str(place.resolve()),
+            path=str(place),
             n=manifest["n"],
             image_shape=tuple(manifest["image_shape"]),
             chunk_rows=manifest["chunk_rows"],
@@ -147,17 +148,20 @@ class Collection:
         array: Any = _open_group(self.path, self.fingerprint)[name]
         stop = min(stop, self.n)
         files = [
-            Path(self.path, name, "c", *map(str, (chunk, *(0 for _ in array.shape[1:]))))
+            place_of(self.path, name, "c", *map(str, (chunk, *(0 for _ in array.shape[1:]))))
             for chunk in range(start // self.chunk_rows, -(-stop // self.chunk_rows))
         ]
-        for file in files:
-            # Zarr takes a missing chunk for one of zeros; here each one was written.
-            if not file.exists():
-                raise self._damaged(name, start, stop, f"the chunk {file} is missing")
         try:
-            if name == "image" and len(files) == 1 and start % self.chunk_rows == 0 and _is_plain_zstd(array):
-                return self._decode(files[0], array)[: stop - start]
-            values: AnyArray = np.asarray(array[start:stop])
+            with reaching(self.path):
+                if name == "image" and len(files) == 1 and start % self.chunk_rows == 0 and _is_plain_zstd(array):
+                    return self._decode(files[0], array)[: stop - start]
+                for file in files:
+                    # Zarr takes a missing chunk for one of zeros; here each one was written.
+                    if not file.exists():
+                        raise FileNotFoundError(f"the chunk {file} is missing")
+                values: AnyArray = np.asarray(array[start:stop])
+        except FileNotFoundError as error:
+            raise self._damaged(name, start, stop, f"a chunk is missing: {error}") from error
         except (OSError, ValueError, RuntimeError) as error:
             raise self._damaged(name, start, stop, str(error)) from error
         return values
@@ -190,18 +194,13 @@ class Collection:
 
     def stored_bytes(self) -> int:
         """Bytes on disk of all files of the store, without the states that passes have kept there."""
-        root = Path(self.path)
-        return sum(
-            file.stat().st_size
-            for file in root.rglob("*")
-            if file.is_file() and file.relative_to(root).parts[0] != STATES
-        )
+        return bytes_below(place_of(self.path), without=STATES)
 
     def to_xarray(self) -> xarray.Dataset:
         """The collection as a lazy :class:`xarray.Dataset`, backed by Dask arrays of the chunks on disk."""
         import xarray
 
-        dataset: xarray.Dataset = xarray.open_zarr(self.path)
+        dataset: xarray.Dataset = xarray.open_zarr(zarr_store(self.path))
         return dataset.isel(sample=slice(0, self.n))
 
     def _repr_html_(self) -> str:
@@ -247,10 +246,9 @@ def _is_plain_zstd(array: Any) -> bool:
 @functools.lru_cache(maxsize=8)
 def _open_group(path: str, fingerprint: str) -> zarr.Group:
     # The fingerprint is part of the key, so that a store made anew at the same place is opened anew.
-    import zarr
-
     configure_zarr()
-    return zarr.open_group(path, mode="r", use_consolidated=False)
+    group: zarr.Group = open_group(path, "r")
+    return group
 
 
 def configure_zarr() -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import collections
 import hashlib
 import json
-import shutil
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -32,6 +31,7 @@ from fmnist_dask.collection.layout import (
 )
 from fmnist_dask.collection.packing import LeftOut, Packing
 from fmnist_dask.collection.parts import PartReport, added
+from fmnist_dask.collection.place import open_group, place_of, remove_tree, zarr_store
 from fmnist_dask.collection.planning import IngestPlan, Part
 from fmnist_dask.collection.quarantine import QUARANTINE, write_quarantine
 from fmnist_dask.collection.sources.base import Source
@@ -48,7 +48,7 @@ def begin(plan: IngestPlan) -> list[Part]:
     CollectionError
         The path holds something else.
     """
-    root = Path(plan.path)
+    root = place_of(plan.path)
     identity = {"source": plan.source.provenance(), "chunk_rows": plan.chunk_rows, "format_version": FORMAT_VERSION}
     previous = read_json(root / INGEST)
     if root.exists() and any(not _is_ours(item) for item in root.iterdir()):
@@ -71,7 +71,8 @@ def begin(plan: IngestPlan) -> list[Part]:
         # Made last: where it is missing, an ingest was killed before all arrays were there.
         _create_arrays(plan)
         make_directory(root / PARTS)
-    return [part for part in plan.parts if not plan.report_file(part).exists()]
+    written = {file.name for file in (root / PARTS).iterdir()} if (root / PARTS).exists() else set()
+    return [part for part in plan.parts if plan.report_file(part).name not in written]
 
 
 def _is_ours(item: Path) -> bool:
@@ -84,15 +85,14 @@ def _empty(root: Path) -> None:
     # to begin anew, not one that takes its parts for written.
     for item in sorted(root.iterdir(), key=lambda item: (item.name != PARTS, item.name == INGEST)):
         if item.name != ".lease":
-            shutil.rmtree(item) if item.is_dir() else item.unlink()
+            remove_tree(item) if item.is_dir() else item.unlink()
 
 
 def _create_arrays(plan: IngestPlan) -> None:
-    import zarr
     from zarr.codecs import ZstdCodec
 
     source, n = plan.source, plan.source.n
-    group = zarr.open_group(plan.path, mode="a", zarr_format=3)
+    group = open_group(plan.path, "a")
     group.attrs.update(
         class_names=list(source.class_names), source=source.provenance(), format_version=FORMAT_VERSION, n_quarantined=0
     )
@@ -138,7 +138,7 @@ def reports_of(plan: IngestPlan) -> list[PartReport]:
     CollectionError
         A part is missing.
     """
-    found = [PartReport.read(plan.report_file(part)) for part in plan.parts]
+    found = PartReport.read_all(plan.report_file(part) for part in plan.parts)
     missing = [part.index for part, report in zip(plan.parts, found, strict=True) if report is None]
     if missing:
         raise CollectionError(
@@ -157,7 +157,7 @@ def commit(plan: IngestPlan, left_out: LeftOut | None = None) -> Collection:
     SourceError
         Nothing is left.
     """
-    root, source = Path(plan.path), plan.source
+    root, source = place_of(plan.path), plan.source
     parts = reports_of(plan)
     if source.current_fingerprint() != source.fingerprint:
         raise CollectionError(
@@ -195,7 +195,7 @@ def commit(plan: IngestPlan, left_out: LeftOut | None = None) -> Collection:
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
     if source.may_miss and not manifest["missing_pixels"]:
-        shutil.rmtree(root / MISSING, ignore_errors=True)
+        remove_tree(root / MISSING)
     names = list(source.splits)
     listed = [(name, "", reason) for name, reason in source.unreadable.items()]
     listed += [(name, names[split], reason) for _, name, split, reason in rejected]
@@ -205,7 +205,7 @@ def commit(plan: IngestPlan, left_out: LeftOut | None = None) -> Collection:
     write_bytes(root / DIGESTS.format(generation=1), digests)
     write_json(root / MANIFEST, manifest)
     (root / INGEST).unlink(missing_ok=True)
-    shutil.rmtree(root / PARTS)
+    remove_tree(root / PARTS)
     return Collection.open(root)
 
 
@@ -220,7 +220,7 @@ def consolidate(root: Path, **attributes: Any) -> None:
     with warnings.catch_warnings():
         # An extension of the format that zarr warns about when it is written.
         warnings.simplefilter("ignore")
-        zarr.consolidate_metadata(str(root))
+        zarr.consolidate_metadata(zarr_store(root))
     # Setting them through zarr would write the group anew without what has just been gathered.
     metadata = read_json(root / "zarr.json")
     metadata["attributes"] |= attributes

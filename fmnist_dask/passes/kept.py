@@ -19,6 +19,7 @@ import numpy as np
 
 from fmnist_dask.collection.block import Block
 from fmnist_dask.collection.layout import STATES
+from fmnist_dask.collection.place import is_remote
 from fmnist_dask.collection.store import Collection
 from fmnist_dask.passes.encoding import NotEncodableError, read_value, write_value
 from fmnist_dask.passes.fused import FusedScan
@@ -154,8 +155,8 @@ class KeptStates:
 
     @classmethod
     def of(cls, source: Readable) -> KeptStates | None:
-        """Those of a collection on disk; ``None`` of anything else."""
-        if not isinstance(source, Collection):
+        """Those of a collection on disk; ``None`` of anything else, and of one in an object store."""
+        if not isinstance(source, Collection) or is_remote(source.path):
             return None
         identity = (source.origin, source.image_shape, source.class_names, tuple(source.splits))
         return cls(Path(source.path, STATES, code_stamp()), identity, source.n)

@@ -17,6 +17,7 @@ from fmnist_dask.collection.appending import (
 )
 from fmnist_dask.collection.joined import Joined, fit_of
 from fmnist_dask.collection.lease import Lease
+from fmnist_dask.collection.place import place_of
 from fmnist_dask.collection.planning import plan_ingest
 from fmnist_dask.collection.sources.base import Source
 from fmnist_dask.collection.sources.detect import open_source
@@ -87,7 +88,7 @@ def ingest_source(
         return source
     if append and store is None:
         raise UsageError("nothing says what to append to", "give the collection: ingest SOURCE STORE --append")
-    place = (Path(store).expanduser() if store is not None else default_store(source)).resolve()
+    place = place_of(store if store is not None else default_store(source))
     config = load_cluster(cluster, trust)
     collection = Collection.open(place) if append else existing(place, source)
     if collection is None or (append and not is_appended(collection, source)):

@@ -14,6 +14,7 @@ import numpy as np
 
 from fmnist_dask.cluster.config import ClusterConfig, load_cluster, worker_count
 from fmnist_dask.collection.block import Block
+from fmnist_dask.collection.place import place_of
 from fmnist_dask.collection.planning import IngestPlan, plan_ingest
 from fmnist_dask.collection.sources.detect import open_source
 from fmnist_dask.collection.store import Collection, split_code
@@ -90,9 +91,9 @@ def plan_workflow(
     workers = planned_workers(config)
     work: list[dict[str, Any]] = []
     if isinstance(source, Collection):
-        place, collection = Path(source.path), source
+        place, collection = place_of(source.path), source
     else:
-        place = (Path(store).expanduser() if store is not None else default_store(source)).resolve()
+        place = place_of(store if store is not None else default_store(source))
         found = existing(place, source)
         if found is None:
             ingest = plan_ingest(source, place)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import collections
-import os
-import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fmnist_dask.collection.files import make_directory
+from fmnist_dask.collection.files import make_directory, write_bytes
+from fmnist_dask.collection.place import place_of, read_many
 from fmnist_dask.collection.quarantine import QUARANTINE, read_quarantine_rows
 from fmnist_dask.collection.store import Collection
 from fmnist_dask.workflow.rundir import RunDirectory
@@ -27,9 +25,9 @@ def copy_quarantine(run: RunDirectory, collection: Collection) -> None:
     if not collection.n_quarantined:
         place.unlink(missing_ok=True)
         return
-    aside = make_directory(run.pending / "tables") / QUARANTINE
-    shutil.copyfile(Path(collection.path, QUARANTINE), aside)
-    os.replace(aside, make_directory(run.tables) / QUARANTINE)
+    (content,) = read_many([place_of(collection.path, QUARANTINE)])
+    if content is not None:
+        write_bytes(make_directory(run.tables) / QUARANTINE, content)
 
 
 def quarantine_section(run: RunDirectory) -> Section | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from fmnist_dask.cluster.config import ClusterConfig, load_cluster
 from fmnist_dask.collection.lease import Lease
+from fmnist_dask.collection.place import place_of
 from fmnist_dask.collection.sources.base import Source
 from fmnist_dask.collection.sources.detect import open_source
 from fmnist_dask.collection.store import Collection, split_code
@@ -77,7 +78,7 @@ class Runner:
         self.source = open_source(workflow.source)
         for spec in workflow.steps.values():
             split_code(self.source, spec.split)  # an unknown split is said before any work
-        self.store = Path(self.source.path) if isinstance(self.source, Collection) else self._store_path(store)
+        self.store = place_of(self.source.path) if isinstance(self.source, Collection) else self._store_path(store)
         self.run = RunDirectory(self._out_path(out))
         self.progress = ProgressLog(self.run, self.observer)
         self._reused_all = False
@@ -87,7 +88,7 @@ class Runner:
 
     def _store_path(self, store: str | Path | None) -> Path:
         assert isinstance(self.source, Source)
-        return (Path(store).expanduser() if store is not None else default_store(self.source)).resolve()
+        return place_of(store if store is not None else default_store(self.source))
 
     def _out_path(self, out: str | Path | None) -> Path:
         if out is not None:

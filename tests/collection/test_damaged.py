@@ -27,7 +27,7 @@ def outcomes(first: int, step: int) -> tuple[list[dict[str, Any]], dict[str, int
     command = [sys.executable, str(SCRIPT), str(first), str(N_INPUTS), str(step)]
     count = len(range(first, N_INPUTS, step))
     try:
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST + count, check=False)
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST + count / 4, check=False)
     except subprocess.TimeoutExpired as error:
         said = error.stdout.decode() if isinstance(error.stdout, bytes) else error.stdout or ""
         pytest.fail(f"no end after {said.splitlines()[-1:]}")
@@ -56,6 +56,7 @@ def test_a_sample_of_damaged_inputs_is_read_or_quarantined_or_refused() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_all_damaged_inputs_are_read_or_quarantined_or_refused() -> None:
     found, memory = outcomes(0, 1)
     check(found, memory, N_INPUTS)

@@ -8,9 +8,10 @@ from typing import Any
 
 from fmnist_dask.collection.files import read_manifest
 from fmnist_dask.collection.layout import INGEST, MANIFEST
+from fmnist_dask.collection.place import is_remote, place_of, reaching
 from fmnist_dask.collection.sources.base import Source
 from fmnist_dask.collection.sources.decoding import SUFFIXES
-from fmnist_dask.collection.sources.files import Files, is_remote
+from fmnist_dask.collection.sources.files import Files
 from fmnist_dask.collection.sources.named import DATA_SETS
 from fmnist_dask.collection.store import Collection
 from fmnist_dask.errors import SourceError, UsageError, nearest
@@ -100,7 +101,8 @@ def _open(place: str, taken: dict[str, Any]) -> Source | Collection:
 
         return open_named(place, taken)
     if is_remote(place):
-        return _open_files(Files.at(place), taken)
+        with reaching(place):
+            return _open_remote(Files.at(place), taken)
     return _open_path(Path(place.removeprefix("file://")).expanduser(), taken)
 
 
@@ -122,16 +124,30 @@ def _open_path(path: Path, options: dict[str, Any]) -> Source | Collection:
             raise SourceError(f'no source "{path}": neither a known name nor a path', nearest(str(path), NAMES))
         raise SourceError(f"no source at {path}: nothing is there", "check the path")
     if path.is_dir():
-        if "image_shape" in (read_manifest(path / MANIFEST) or {}) or (path / INGEST).exists():
-            if options:
-                raise UsageError(
-                    f"{path} is a collection already; source options ({', '.join(options)}) do not apply to it"
-                )
-            return Collection.open(path)
+        collection = _collection_at(path, options)
+        if collection is not None:
+            return collection
         idx = _idx(path)
         if idx is not None:
             return idx(path, options)
     return _open_files(Files.at(str(path)), options)
+
+
+def _open_remote(files: Files, options: dict[str, Any]) -> Source | Collection:
+    if any(isinstance(content, bytes) for content in files.read([MANIFEST, INGEST])):
+        collection = _collection_at(place_of(files.root), options)
+        if collection is not None:
+            return collection
+    return _open_files(files, options)
+
+
+def _collection_at(path: Path, options: dict[str, Any]) -> Collection | None:
+    """The collection that lies there, also one that is not complete; ``None`` if there is none."""
+    if "image_shape" not in (read_manifest(path / MANIFEST) or {}) and not (path / INGEST).exists():
+        return None
+    if options:
+        raise UsageError(f"{path} is a collection already; source options ({', '.join(options)}) do not apply to it")
+    return Collection.open(path)
 
 
 def _idx(path: Path) -> Callable[[Path, dict[str, Any]], Source] | None:

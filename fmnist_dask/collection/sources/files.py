@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+from fmnist_dask.collection.place import driver_remedy, filesystem, is_remote
 from fmnist_dask.collection.sources.decoding import MAX_ENCODED_BYTES, UnreadableError
 from fmnist_dask.collection.sources.splits import ordered
 from fmnist_dask.errors import SourceError
 
 T = TypeVar("T")
 
-#: Extras of fsspec that protocols need, by their names here.
-EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "http": "http", "https": "http"}
 #: Remote files fetched at a time.
 FETCHED = 64
 
@@ -154,23 +153,10 @@ class Files:
         return f"{self.root}/{path}" if path else self.root
 
     def _filesystem(self) -> Any:
-        import fsspec
-
-        protocol = self.root.partition("://")[0]
         try:
-            return fsspec.filesystem(protocol)
+            return filesystem(self.root)
         except (ImportError, ValueError) as error:
-            extra = EXTRAS.get(protocol)
-            raise SourceError(
-                f"cannot read {self.root}: {error}",
-                f'install the driver: pip install "fmnist-dask[{extra}]"' if extra else "give another address",
-            ) from error
-
-
-def is_remote(place: str) -> bool:
-    """Whether this is an address that fsspec reads rather than a local path."""
-    protocol, found, _ = place.partition("://")
-    return bool(found) and protocol not in ("file", "local") and protocol.isascii() and protocol.isalnum()
+            raise SourceError(f"cannot read {self.root}: {error}", driver_remedy(self.root)) from error
 
 
 def writable(text: str) -> str:
