@@ -91,7 +91,7 @@ class Terminal(Observer):
         said = " [yellow](synthetic)[/yellow]" if collection.source.get("synthetic") else ""
         self.console.print(
             f"collection  {escape(collection.path)}{said}: {collection.n:,} images, "
-            f"{size(collection.stored_bytes())} on disk"
+            f"{size(collection.stored_bytes())} stored"
         )
         if collection.n_quarantined:
             self.console.print(
@@ -187,7 +187,7 @@ def print_collection(collection: Collection) -> None:
         "splits": ", ".join(f"{name} {count:,}" for name, count in collection.splits.items()),
         "classes": ", ".join(collection.class_names) or "not labelled",
         "chunks": f"{collection.n_chunks:,} of {collection.chunk_rows:,} images",
-        "bytes": f"{size(collection.n * collection.image_bytes)} of pixels, {size(collection.stored_bytes())} on disk",
+        "bytes": f"{size(collection.n * collection.image_bytes)} of pixels, {size(collection.stored_bytes())} stored",
         "quarantined": f"{collection.n_quarantined:,}",
         "fingerprint": collection.fingerprint,
         "generation": str(collection.generation),

@@ -13,14 +13,26 @@ from collections.abc import Iterator
 import pytest
 
 BUCKET = "images"
-SERVER = """
+SECRET = "not-to-be-seen-anywhere"
+SERVER = '''
 import logging, sys
 from werkzeug.serving import run_simple
 from moto.server import DomainDispatcherApplication, create_backend_app
 logging.getLogger("werkzeug").setLevel(logging.ERROR)
-app = DomainDispatcherApplication(create_backend_app)
+serve = DomainDispatcherApplication(create_backend_app)
+seen = 0
+
+def app(environ, start_response):
+    """Every so many requests are answered as a busy server does."""
+    global seen
+    seen += 1
+    if int(sys.argv[2]) and seen % int(sys.argv[2]) == 0:
+        start_response("503 Slow Down", [("Content-Type", "application/xml")])
+        return [b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"]
+    return serve(environ, start_response)
+
 run_simple("127.0.0.1", int(sys.argv[1]), app, threaded=True)
-"""
+'''
 
 
 def free_port() -> int:
@@ -30,17 +42,23 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def s3_server() -> Iterator[str]:
-    """Address of a server with one empty bucket; the environment says so to this process and those it starts."""
+def s3_server(busy_every: int = 0) -> Iterator[str]:
+    """Address of a server with one empty bucket; the environment says so to this process and those it starts.
+
+    Parameters
+    ----------
+    busy_every
+        Every so many requests, one is refused with 503 Slow Down.
+    """
     port = free_port()
-    server = subprocess.Popen([sys.executable, "-c", SERVER, str(port)], stderr=subprocess.PIPE)
+    server = subprocess.Popen([sys.executable, "-c", SERVER, str(port), str(busy_every)], stderr=subprocess.PIPE)
     address = f"http://127.0.0.1:{port}"
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             patch.delenv(name)
         patch.setenv("AWS_ENDPOINT_URL_S3", address)
         patch.setenv("AWS_ACCESS_KEY_ID", "AKIATESTTESTTEST")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "not-to-be-seen-anywhere")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         try:
             _wait_for(port, server)

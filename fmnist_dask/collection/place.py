@@ -16,8 +16,9 @@ EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "http": "http", "h
 REMOTE_PACKAGES = frozenset({"aiobotocore", "aiohttp", "aioitertools", "botocore", "fsspec", "gcsfs", "google", "s3fs"})
 #: Seconds to wait for a connection, and for the next bytes of an answer.
 CONNECT_SECONDS, READ_SECONDS = 10, 60
-#: How often a request is sent that fails for reasons that may pass.
-ATTEMPTS = 6
+#: How often the driver's library sends a request that fails for reasons that may pass; the driver itself repeats
+#: that some times more.
+ATTEMPTS = 2
 
 
 def is_remote(place: str) -> bool:

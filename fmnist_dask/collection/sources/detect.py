@@ -134,7 +134,7 @@ def _open_path(path: Path, options: dict[str, Any]) -> Source | Collection:
 
 
 def _open_remote(files: Files, options: dict[str, Any]) -> Source | Collection:
-    if any(isinstance(content, bytes) for content in files.read([MANIFEST, INGEST])):
+    if files.holds(MANIFEST) or files.holds(INGEST):
         collection = _collection_at(place_of(files.root), options)
         if collection is not None:
             return collection

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from fmnist_dask.collection.place import driver_remedy, filesystem, is_remote
+from fmnist_dask.collection.place import driver_remedy, filesystem, is_remote, reaching
 from fmnist_dask.collection.sources.decoding import MAX_ENCODED_BYTES, UnreadableError
 from fmnist_dask.collection.sources.splits import ordered
 from fmnist_dask.errors import SourceError
@@ -79,6 +80,25 @@ class Files:
             return os.path.isdir(self.root)
         return not self._filesystem().isfile(self.root)
 
+    def holds(self, name: str) -> bool:
+        """Whether there is a file of this name below an address; an object that may not be seen is none.
+
+        Raises
+        ------
+        RunError
+            The server cannot be reached.
+        """
+        with reaching(self.root):
+            try:
+                self._filesystem().cat_file(self._below(name))
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError):
+                return False
+            except Exception as error:
+                if 400 <= getattr(error, "status", 0) < 500:  # of a web server
+                    return False
+                raise
+        return True
+
     def walk(self) -> list[FileInfo]:
         """All files below, sorted by path; hidden files and folders are left out. The root itself, if it is a file."""
         found = self._walk_remote() if self.remote else self._walk_local()
@@ -127,8 +147,8 @@ class Files:
             It cannot be opened.
         """
         if self.remote:
-            file: IO[bytes] = self._filesystem().open(self._below(path), "rb")
-            return file
+            # Files of fsspec lack some of what those of Python can, as lines of limited length.
+            return io.BufferedReader(self._filesystem().open(self._below(path), "rb"))
         return open(self._below(path), "rb")
 
     def read(self, paths: Iterable[str]) -> Iterator[bytes | UnreadableError]:

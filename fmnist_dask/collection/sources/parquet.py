@@ -22,6 +22,9 @@ from fmnist_dask.errors import SourceError, UsageError, nearest
 
 #: Rows of encoded images held at a time.
 READ_ROWS = 256
+READ_BYTES = 16 << 20
+#: Writers close a page of a column after so many rows at the earliest; it is decompressed as a whole.
+PAGE_ROWS = 1024
 #: Bytes read ahead in a column.
 BUFFER_BYTES = 1 << 20
 #: What importing the reader costs a worker, in bytes (measured: 60 MB).
@@ -132,26 +135,28 @@ class Parquet(EncodedSource):
 
     def items(self, partition: int, start: int, stop: int) -> Iterator[Item]:
         """Rows of a row group; see :meth:`EncodedSource.items`. From where it cannot be read, all have that reason."""
-        path, group = self.groups[partition].path, self.groups[partition].number
-        at = start
+        group = self.groups[partition]
+        path, at = group.path, start
         try:
             with self._opened(path) as file:
-                for item in self._rows(file, path, group, start, stop):
+                for item in self._rows(file, group, start, stop):
                     yield item
                     at += 1
         except (UnreadableError, OSError) as error:
             reason = str(error)[:200]
         else:
             reason = "the row group ends before its rows do"
-        yield from (Item(f"{path}#{group}:{row}", None, -1, reason) for row in range(at, stop))
+        yield from (Item(f"{path}#{group.number}:{row}", None, -1, reason) for row in range(at, stop))
 
-    def _rows(self, file: Any, path: str, group: int, start: int, stop: int) -> Iterator[Item]:
+    def _rows(self, file: Any, group: _Group, start: int, stop: int) -> Iterator[Item]:
         import pyarrow as pa
 
         assert self.columns is not None
         image, label = self.columns
         first = 0
-        for batch in file.iter_batches(READ_ROWS, [group], [image] if label is None else [image, label]):
+        for batch in file.iter_batches(
+            _batch_rows(group), [group.number], [image] if label is None else [image, label]
+        ):
             low, high = max(start - first, 0), min(stop - first, len(batch))
             if low < high:
                 part = batch.slice(low, high - low)
@@ -163,7 +168,7 @@ class Parquet(EncodedSource):
                 labels = None if label is None else _plain(part.column(part.schema.get_field_index(label)))
                 for at in range(high - low):
                     name = (plain_text(names[at].as_py()) if names is not None else "") or (
-                        f"{path}#{group}:{first + low + at}"
+                        f"{group.path}#{group.number}:{first + low + at}"
                     )
                     yield self._item(name, data[at].as_py(), None if labels is None else labels[at].as_py())
             first += len(batch)
@@ -199,9 +204,16 @@ class Parquet(EncodedSource):
         }
 
     def read_bytes(self) -> int:
-        """Beside the image, encoded rows of one batch, and the buffer of the column."""
-        largest = max(group.size // group.rows for group in self.groups)
-        return super().read_bytes() + 2 * READ_ROWS * largest + 8 * BUFFER_BYTES + READER_BYTES
+        """Beside the image, encoded rows of one batch, a page of the file, and the buffer of the column."""
+        group = max(self.groups, key=lambda group: group.size // group.rows)
+        page = min(group.size, PAGE_ROWS * group.size // group.rows)
+        batch = 2 * _batch_rows(group) * (group.size // group.rows)
+        return super().read_bytes() + batch + page + 8 * BUFFER_BYTES + READER_BYTES
+
+
+def _batch_rows(group: _Group) -> int:
+    """Rows read at a time: fewer of large images."""
+    return min(READ_ROWS, max(1, READ_BYTES // max(1, group.size // group.rows)))
 
 
 def _is_ours(info: FileInfo) -> bool:
