@@ -11,6 +11,8 @@ from fmnist_dask.typing import AnyArray, FloatArray, IntArray
 
 #: Rows of a panel. Panels begin at absolute rows that are multiples of this.
 PANEL_ROWS = 256
+#: Features that become floats at a time: 16 MiB of a panel, however large images are.
+TILE_FEATURES = 8192
 
 
 def panels(rows: IntArray, size: int = PANEL_ROWS) -> Iterator[slice]:
@@ -44,29 +46,44 @@ def project(features: AnyArray, rows: IntArray, mean: FloatArray, directions: Fl
     codes = np.empty((len(features), directions.shape[1]))
     columns = np.ascontiguousarray(directions)
     for part in panels(rows):
-        np.matmul(features[part] - mean, columns, out=codes[part])
+        first, *others = _tiles(features.shape[1])
+        np.matmul(features[part, first] - mean[first], columns[first], out=codes[part])
+        for tile in others:
+            codes[part] += (features[part, tile] - mean[tile]) @ columns[tile]
     return codes
 
 
-def sketch(features: AnyArray, rows: IntArray, mean: FloatArray, basis: FloatArray, scale: FloatArray) -> IntArray:
-    """``Σ (x − mean)((x − mean) · basis)`` over rows, as integers: each panel's sum counts as ``round(v * scale)``.
+def sketch(
+    features: AnyArray, rows: IntArray, mean: FloatArray, basis: FloatArray, scale: FloatArray, total: IntArray
+) -> None:
+    """Add ``Σ (x − mean)((x − mean) · basis)`` over rows to ``total``, shape (d, l), as integers.
 
     Parameters
     ----------
     basis : float64 array, shape (d, l)
     scale : float64 array, shape (d,)
-        Of each feature.
-
-    Returns
-    -------
-    int64 array, shape (d, l)
+        Of each feature: each panel's sum counts as ``round(v * scale)``.
     """
-    total = np.zeros(basis.shape, dtype=np.int64)
     columns = np.ascontiguousarray(basis)
     for part in panels(rows):
-        centred = features[part] - mean
-        total += np.rint(centred.T @ (centred @ columns) * scale[:, None]).astype(np.int64)
-    return total
+        codes = project(features[part], rows[part], mean, columns)
+        for tile in _tiles(features.shape[1]):
+            centred = features[part, tile] - mean[tile]
+            total[tile] += np.rint(centred.T @ codes * scale[tile, None]).astype(np.int64)
+
+
+def projection_bytes(d: int) -> int:
+    """Memory of :func:`project` beyond rows, codes and directions: a tile of a panel, as float64, and what is added."""
+    return 16 * PANEL_ROWS * min(d, TILE_FEATURES)
+
+
+def sketch_bytes(d: int, width: int) -> int:
+    """Memory of :func:`sketch` beyond rows, basis and sums: a tile of a panel, its product, and that as integers."""
+    return projection_bytes(d) + 16 * PANEL_ROWS * width + 32 * min(d, TILE_FEATURES) * width
+
+
+def _tiles(d: int) -> list[slice]:
+    return [slice(first, min(first + TILE_FEATURES, d)) for first in range(0, d, TILE_FEATURES)]
 
 
 def scatter_about(features: AnyArray, rows: IntArray, mean: FloatArray, scale: FloatArray, total: IntArray) -> None:

@@ -124,7 +124,7 @@ def pca(
     """
     _check(source, n, options)
     d = source.n_features
-    exact = options.solver == "exact" or (options.solver == "auto" and d <= MOST_EXACT_FEATURES)
+    exact = is_exact(options.solver, d)
     others = dict(extra or {})
     if exact and source.feature_dtype == "uint8":
         found = yield Scan({**others, "scatter": Scatter()}, split=split)
@@ -146,6 +146,16 @@ def pca(
         scatter = (yield Scan({"scatter": about}, split=split))["scatter"]
         return from_scatter(mean, scatter, n, options.n_components, found)
     return (yield from _randomized(mean, max(variance, 0.0), squares, n, options, split, found))
+
+
+def is_exact(solver: Solver, d: int) -> bool:
+    """Whether the matrix of all products is made."""
+    return solver == "exact" or (solver == "auto" and d <= MOST_EXACT_FEATURES)
+
+
+def sketch_width(n: int, d: int, n_components: int) -> int:
+    """Directions that a randomized PCA carries."""
+    return min(d, n, n_components + OVERSAMPLES)
 
 
 def squares_about(mean: FloatArray, square: FloatArray, n: int) -> FloatArray:
@@ -234,9 +244,9 @@ def _randomized(
 
     d = len(mean)
     asked = min(n, d) if options.n_components is None else int(options.n_components)
-    width = min(d, n, asked + OVERSAMPLES)
+    width = sketch_width(n, d, asked)
     basis = np.random.default_rng([options.seed, 0x9CA]).standard_normal((d, width))
-    basis = scipy.linalg.qr(basis, mode="economic")[0]
+    basis = np.ascontiguousarray(scipy.linalg.qr(basis, mode="economic", overwrite_a=True)[0])
     # A feature's products with coordinates are at most the root of both sums of squares.
     scale = ArrayParameter(grid_scales(2 * np.sqrt(squares * squares.sum())))
     for _ in range(ROUNDS):
@@ -248,7 +258,7 @@ def _randomized(
             small = basis.T @ product
             lengths, turn = scipy.linalg.eigh((small + small.T) / 2)
             ritz = basis @ turn[:, ::-1]
-            basis = scipy.linalg.qr(product, mode="economic")[0]
+            basis = np.ascontiguousarray(scipy.linalg.qr(product, mode="economic", overwrite_a=True)[0])
     lengths = np.maximum(lengths[::-1][:asked], 0.0)
     freedom = max(n - 1, 1)
     left = min(n, d) - asked

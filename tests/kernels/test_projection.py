@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from fmnist_dask.kernels import projection
 from fmnist_dask.kernels.projection import panels, project, scatter_about, sketch
 
 
@@ -25,8 +26,27 @@ def test_blocks_give_the_same_bits(dtype):
     parts = [project(features[a:b], rows[a:b], mean, directions) for a, b in itertools.pairwise(cuts)]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
     scale = 2.0 ** np.arange(40)
-    pieces = [sketch(features[a:b], rows[a:b], mean, directions, scale) for a, b in itertools.pairwise(cuts)]
-    np.testing.assert_array_equal(sum(pieces), sketch(features, rows, mean, directions, scale))
+    pieces, once = np.zeros((40, 6), np.int64), np.zeros((40, 6), np.int64)
+    for a, b in itertools.pairwise(cuts):
+        sketch(features[a:b], rows[a:b], mean, directions, scale, pieces)
+    sketch(features, rows, mean, directions, scale, once)
+    np.testing.assert_array_equal(pieces, once)
+    centred = (features - mean) * scale
+    np.testing.assert_allclose(once, centred.T @ whole, rtol=1e-9, atol=len(cuts) * 2)
+
+
+def test_many_features_are_taken_in_tiles(monkeypatch):
+    rng = np.random.default_rng(0)
+    features, rows = rng.integers(0, 256, (300, 40), dtype=np.uint8), np.arange(300)
+    mean, directions, scale = features.mean(axis=0), rng.random((40, 6)), np.full(40, 2.0**20)
+    whole, sums = project(features, rows, mean, directions), np.zeros((40, 6), np.int64)
+    sketch(features, rows, mean, directions, scale, sums)
+    for size in (1, 7, 39, 40):
+        monkeypatch.setattr(projection, "TILE_FEATURES", size)
+        np.testing.assert_allclose(project(features, rows, mean, directions), whole, rtol=1e-12, atol=1e-9)
+        tiled = np.zeros_like(sums)
+        sketch(features, rows, mean, directions, scale, tiled)
+        np.testing.assert_allclose(tiled, sums, rtol=1e-10)
 
 
 def test_scatter_on_a_grid_is_as_good_as_the_grid():

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fmnist_dask.collection.block import Block
-from fmnist_dask.kernels.projection import PANEL_ROWS, project, sketch
+from fmnist_dask.kernels.projection import PANEL_ROWS, project, projection_bytes, sketch, sketch_bytes
 from fmnist_dask.passes.parameters import ArrayParameter
 from fmnist_dask.passes.protocol import Column, Readable, Reduction, Variable
 from fmnist_dask.typing import AnyArray, IntArray
@@ -60,7 +60,8 @@ class Codes(Column):
         """Codes twice, and a panel as float64; directions are copied where they lie in another order."""
         directions = self.directions.values
         copied = 0 if directions.flags.c_contiguous else directions.nbytes
-        return rows * (12 * int(directions.shape[1]) + 8) + 24 * PANEL_ROWS * source.n_features + copied
+        k = int(directions.shape[1])
+        return rows * (12 * k + 8) + projection_bytes(source.n_features) + 8 * PANEL_ROWS * k + copied
 
 
 def cells_of(codes: AnyArray, edges: AnyArray, cells: int) -> AnyArray:
@@ -92,7 +93,7 @@ class Sketch(Reduction):
 
     def chunk(self, state: IntArray, block: Block) -> IntArray:
         """Add one block."""
-        state += sketch(block.features, block.rows, self.mean.values, self.basis.values, self.scale.values)
+        sketch(block.features, block.rows, self.mean.values, self.basis.values, self.scale.values, state)
         return state
 
     def combine(self, left: IntArray, right: IntArray) -> IntArray:
@@ -109,5 +110,7 @@ class Sketch(Reduction):
         return 8 * self.basis.values.size
 
     def task_bytes(self, source: Readable, rows: int) -> int:
-        """A panel as float64, and three arrays like the basis."""
-        return 16 * PANEL_ROWS * source.n_features + 24 * self.basis.values.size
+        """Tiles of a panel; the basis is copied where it lies in another order."""
+        basis = self.basis.values
+        copied = 0 if basis.flags.c_contiguous else basis.nbytes
+        return sketch_bytes(source.n_features, int(basis.shape[1])) + copied

@@ -11,10 +11,10 @@ import pydantic
 
 from fmnist_dask.collection.thumbnails import shrink
 from fmnist_dask.kernels.projection import project
-from fmnist_dask.models.pca import PCAModel, PCAOptions, pca
+from fmnist_dask.models.pca import ROUNDS, PCAModel, PCAOptions, Solver, is_exact, pca, sketch_width
 from fmnist_dask.passes.parameters import ArrayParameter
 from fmnist_dask.passes.protocol import Algorithm, Readable, Reduction, Scan
-from fmnist_dask.passes.reductions.codes import Codes
+from fmnist_dask.passes.reductions.codes import Codes, Sketch
 from fmnist_dask.passes.reductions.images import ImagesAt
 from fmnist_dask.passes.reductions.subset import RandomSubset, subset_rows
 from fmnist_dask.typing import AnyArray, FloatArray
@@ -27,10 +27,16 @@ CELLS = 320
 MARGIN = 0.1
 
 
-def _foresees(data: StepInput, *, n_components: int | float | None, **others: Any) -> Iterator[Foreseen]:
-    """The projection."""
+def _foresees(
+    data: StepInput, *, n_components: int | float | None, solver: Solver, engine: str, **others: Any
+) -> Iterator[Foreseen]:
+    """Rounds of the randomized solver, and the projection."""
     d = data.source.n_features
-    k = min(n_components, d) if isinstance(n_components, int) else min(d, data.n)
+    k = min(n_components, d, max(data.n, 1)) if isinstance(n_components, int) else min(d, data.n)
+    if engine == "fmnist-dask" and not is_exact(solver, d):
+        mean = ArrayParameter(np.zeros(d))
+        basis = ArrayParameter(np.zeros((d, sketch_width(data.n, d, k))))
+        yield Foreseen(f"each of {ROUNDS} rounds", Scan({"sketch": Sketch(mean, basis, mean)}, split=data.split))
     column = Codes(ArrayParameter(np.zeros(d)), ArrayParameter(np.zeros((d, k))))
     yield Foreseen("projection", Scan({}, {"codes": column}))
 
@@ -51,7 +57,7 @@ def pca_step(
     *,
     n_components: Annotated[int, pydantic.Field(ge=1)] | Annotated[float, pydantic.Field(gt=0, lt=1)] | None = 50,
     whiten: bool = False,
-    solver: Literal["auto", "exact", "randomized"] = "auto",
+    solver: Solver = "auto",
     engine: Literal["fmnist-dask", "dask-ml"] = "fmnist-dask",
     shown: Annotated[int, pydantic.Field(ge=0, le=5000)] = 1500,
 ) -> Algorithm[StepResult]:
