@@ -8,10 +8,13 @@ import numpy as np
 
 from fmnist_dask.typing import AnyArray, FloatArray, IntArray
 
-#: Rows of one matrix product: panel and products stay in the second-level cache.
+#: Rows of one matrix product: panel and products stay in the second-level cache; and values, where rows are long.
 PANEL_ROWS = 256
-#: Largest relative rounding error of float32.
-UNIT_ROUNDOFF = 2.0**-24
+PANEL_VALUES = 2**21
+#: Features beyond which products are of float64: float32 would leave most rows in doubt.
+WIDE_FEATURES = 4096
+#: Largest relative rounding errors.
+UNIT_ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53}
 #: Root of what a product of two float32 numbers may lose at the lower end of their range, and a little more.
 UNDERFLOW = 2.0**-62
 #: Rows whose pixels 32 bits add up.
@@ -68,32 +71,47 @@ def nearest(features: AnyArray, sets: CentreSets) -> AnyArray:
 
     m, d = features.shape
     labels = np.empty((m, len(sets)), dtype=np.int32)
+    dtype = "float32" if d <= WIDE_FEATURES else "float64"
     with np.errstate(over="ignore"):
-        columns = np.ascontiguousarray(sets.centres.T, dtype=np.float32)
+        columns = np.ascontiguousarray(sets.centres.T, dtype=dtype)
     halves = 0.5 * np.einsum("kd,kd->k", sets.centres, sets.centres)
     lengths = np.sqrt(2 * halves)
-    gamma, tiny = (d + 4) * UNIT_ROUNDOFF, float(np.sqrt(d)) * UNDERFLOW
+    gamma, tiny = (d + 4) * UNIT_ROUNDOFF[dtype], float(np.sqrt(d)) * UNDERFLOW
+    # In float64, halves, lengths and norms are rounded as much as products are.
+    gamma *= 1 if dtype == "float32" else 4
     with np.errstate(over="ignore"):
         shift = sets.shift.astype(features.dtype) if features.dtype.kind == "f" else None
     # Features are moved in their own precision; what the shift loses in it goes into the scores.
     halves += sets.centres @ (sets.shift if shift is None else sets.shift - shift)
-    norms = np.empty(PANEL_ROWS, dtype=np.float32)
-    doubts = np.empty((PANEL_ROWS * len(sets), 2), dtype=np.int32)
-    products = np.empty((PANEL_ROWS, columns.shape[1]), dtype=np.float32)
-    for start in range(0, m, PANEL_ROWS):
-        part = features[start : start + PANEL_ROWS]
+    size = panel_rows(d)
+    norms = np.empty(size, dtype=dtype)
+    doubts = np.empty((size * len(sets), 2), dtype=np.int32)
+    products = np.empty((size, columns.shape[1]), dtype=dtype)
+    for start in range(0, m, size):
+        part = features[start : start + size]
         # What is too large for float32 becomes infinite, hence doubtful.
         with np.errstate(over="ignore", invalid="ignore"):
-            panel = part.astype(np.float32) if shift is None else (part - shift).astype(np.float32)
-            size = len(panel)
-            np.matmul(panel, columns, out=products[:size])
+            panel = part.astype(dtype) if shift is None else (part - shift).astype(dtype)
+            rows = slice(start, start + len(panel))
+            np.matmul(panel, columns, out=products[: len(panel)])
         row_norms(panel, norms)
-        count = choose_nearest(
-            products[:size], halves, norms, lengths, sets.starts, gamma, tiny, labels[start : start + size], doubts
-        )
+        found = products[: len(panel)]
+        count = choose_nearest(found, halves, norms, lengths, sets.starts, gamma, tiny, labels[rows], doubts)
         if count:
-            settle_doubts(part, sets.shift, sets.centres, sets.starts, doubts[:count], labels[start : start + size])
+            settle_doubts(part, sets.shift, sets.centres, sets.starts, doubts[:count], labels[rows])
     return labels
+
+
+def panel_rows(d: int) -> int:
+    """Rows of one matrix product."""
+    return max(1, min(PANEL_ROWS, PANEL_VALUES // d))
+
+
+def nearest_bytes(m: int, d: int, k: int, sets: int) -> int:
+    """Memory of :func:`nearest` beyond rows and centres: labels, a panel and its products, centres in another order."""
+    size = panel_rows(d)
+    wide = 4 if d <= WIDE_FEATURES else 8
+    return 12 * m * sets + 2 * wide * size * (d + k) + 16 * k * d
 
 
 def squared_distances(features: AnyArray, sets: CentreSets, labels: AnyArray) -> FloatArray:

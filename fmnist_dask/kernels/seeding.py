@@ -18,8 +18,9 @@ DIRECTIONS = 48
 MOST_SOLVED = 1024
 SPARE_DIRECTIONS = 10
 SUBSPACE_ROUNDS = 4
-#: Rows that become floats at a time.
+#: Rows that become floats at a time, and values.
 PANEL_ROWS = 1024
+PANEL_VALUES = 2**18
 #: Scores of points and centres worked out at a time: 4 MB of float32.
 TILE = 2**20
 #: Share of the rows that may still change their cluster when Lloyd's iterations end.
@@ -66,7 +67,11 @@ def plane_bytes(m: int, d: int) -> int:
     """Memory of :func:`principal_plane` beyond the features: centred values, and what its solver needs."""
     least = min(m, d)
     solved = 40 * least**2 if least <= MOST_SOLVED else 24 * (DIRECTIONS + SPARE_DIRECTIONS) * (m + d)
-    return 4 * m * d + 24 * PANEL_ROWS * d + solved + 8 * m * DIRECTIONS
+    return 4 * m * d + 24 * _panel_rows(d) * d + solved + 8 * m * DIRECTIONS
+
+
+def _panel_rows(d: int) -> int:
+    return max(1, min(PANEL_ROWS, PANEL_VALUES // d))
 
 
 def _centred(features: AnyArray) -> tuple[AnyArray, float]:
@@ -80,8 +85,8 @@ def _centred(features: AnyArray) -> tuple[AnyArray, float]:
         reach = float(max(np.max(features.max(axis=0) - mean), np.max(mean - features.min(axis=0)), 0.0))
         unit = float(np.ldexp(1.0, int(np.frexp(reach)[1]))) if reach > 0 else 1.0
     values = np.empty(features.shape, dtype=np.float32)
-    for start in range(0, len(features), PANEL_ROWS):
-        part = slice(start, start + PANEL_ROWS)
+    for start in range(0, len(features), _panel_rows(features.shape[1])):
+        part = slice(start, start + _panel_rows(features.shape[1]))
         values[part] = (features[part].astype(np.float64) - mean) / unit
     return values, unit
 

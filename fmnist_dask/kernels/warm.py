@@ -12,7 +12,14 @@ def warm_kernels() -> None:
     """Compile or load all kernels of this process."""
     from fmnist_dask.kernels.compiled import add_scaled, add_scaled_squares, count_levels
     from fmnist_dask.kernels.compiled_pixels import count_intervals, count_summary, least_above
-    from fmnist_dask.kernels.nearest import CentreSets, column_moments, nearest, pixel_sums, squared_distances
+    from fmnist_dask.kernels.nearest import (
+        WIDE_FEATURES,
+        CentreSets,
+        column_moments,
+        nearest,
+        pixel_sums,
+        squared_distances,
+    )
     from fmnist_dask.kernels.properties import image_properties
 
     image = np.zeros((4, 4, 4), dtype=np.uint8)
@@ -27,6 +34,7 @@ def warm_kernels() -> None:
     for name in FEATURE_TYPES:
         features = pixels.astype(name)
         squared_distances(features, sets, nearest(features, sets)[:, 0])
+    nearest(np.zeros((1, WIDE_FEATURES + 1), dtype=np.uint8), CentreSets.of([np.zeros((2, WIDE_FEATURES + 1))]))
     scaled = pixels.astype(np.float32)
     ones = np.ones(4)
     add_scaled(scaled, np.zeros(16), ones, np.ones(16), groups, np.zeros((1, 16), dtype=np.int64))

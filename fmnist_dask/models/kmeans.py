@@ -14,12 +14,13 @@ from fmnist_dask.errors import UsageError
 from fmnist_dask.kernels.nearest import CentreSets
 from fmnist_dask.kernels.seeding import find_starts, group_means, plane_bytes, principal_plane, search_bytes
 from fmnist_dask.models.grids import grid_of
-from fmnist_dask.models.starts import MOST_LANES, Lane, drop_hopeless, drop_repeated, relocated
+from fmnist_dask.models.starts import Lane, drop_hopeless, drop_repeated, most_lanes, relocated
 from fmnist_dask.passes.parameters import Grid, SetsParameter
 from fmnist_dask.passes.protocol import Algorithm, Call, Readable, Scan, Tasks
 from fmnist_dask.passes.reductions.clusters import ClusterSums, FarthestSamples, Race
 from fmnist_dask.passes.reductions.moments import FeatureRange, Moments
 from fmnist_dask.passes.reductions.subset import RandomSubset, subset_rows
+from fmnist_dask.passes.sizing import row_bytes
 from fmnist_dask.typing import AnyArray, FloatArray
 
 Init = Literal["k-means++", "k-means||", "random"]
@@ -28,6 +29,8 @@ SUBSET_PER_CLUSTER = 64
 LEAST_PER_CLUSTER = 16
 #: Samples of the subset that are enough unless there are very many clusters.
 LARGE_SUBSET = 2**15
+#: Bytes of a subset beyond which the least has to do: photographs are large.
+MOST_SUBSET_BYTES = 2**25
 #: Bytes of a subset on which all starts take less time than a call of their own would.
 SMALL_SUBSET = 2**16
 #: Rounds of k-means||, and candidates drawn in each for each cluster (Bahmani et al. 2012).
@@ -223,17 +226,20 @@ def kmeans(source: Readable, n: int, options: KMeansOptions, split: str = "all")
     )
 
 
-def lanes_of(options: KMeansOptions) -> int:
+def lanes_of(options: KMeansOptions, d: int) -> int:
     """Starts that may go through a full pass together."""
     if not isinstance(options.init, str):
         return 1
-    return options.n_init if options.init == "k-means||" else min(options.n_init, MOST_LANES)
+    return options.n_init if options.init == "k-means||" else min(options.n_init, most_lanes(options.n_clusters, d))
 
 
 def subset_size(source: Readable, n: int, options: KMeansOptions) -> int:
     """Samples among which starts are looked for."""
     k = options.n_clusters
-    return min(n, subset_rows(source, n, min(SUBSET_PER_CLUSTER * k, max(LARGE_SUBSET, LEAST_PER_CLUSTER * k))))
+    least = min(SUBSET_PER_CLUSTER * k, max(LARGE_SUBSET, LEAST_PER_CLUSTER * k))
+    if least * row_bytes(source) > MOST_SUBSET_BYTES:
+        least = min(least, LEAST_PER_CLUSTER * k)
+    return min(n, subset_rows(source, n, least))
 
 
 def _check(n: int, source: Readable, options: KMeansOptions) -> None:

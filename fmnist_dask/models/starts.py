@@ -17,8 +17,9 @@ SAME_CLUSTERS = 1e-3
 HOPELESS_START = 3e-3
 #: A start is given up when it is worse by more than this many times what its last pass gained.
 HOPELESS_GAINS = 10
-#: Starts that go through full passes, at most.
+#: Starts that go through full passes together, at most, and bytes of their centres.
 MOST_LANES = 8
+LANE_BYTES = 48 * 2**20
 
 
 @dataclass
@@ -69,8 +70,13 @@ def drop_repeated(lanes: Sequence[Lane]) -> list[Lane]:
     return sorted(kept, key=lambda lane: lane.number)
 
 
+def most_lanes(k: int, d: int) -> int:
+    """Starts of ``k`` clusters of ``d`` features that a pass has room for."""
+    return max(1, min(MOST_LANES, LANE_BYTES // (8 * k * d)))
+
+
 def drop_hopeless(lanes: Sequence[Lane], rivals: Sequence[Lane]) -> list[Lane]:
-    """Without starts that cannot come near the best any more."""
+    """Without starts that cannot come near the best any more, and those that there is no room for."""
     if not lanes:
         return []
     best = min(rival.rank[0] for rival in rivals)
@@ -83,7 +89,7 @@ def drop_hopeless(lanes: Sequence[Lane], rivals: Sequence[Lane]) -> list[Lane]:
             hopeless = lane.start > best * (1 + HOPELESS_START)
         if not hopeless:
             kept.append(lane)
-    return sorted(kept[:MOST_LANES], key=lambda lane: lane.number)
+    return sorted(kept[: most_lanes(*lanes[0].centres.shape)], key=lambda lane: lane.number)
 
 
 def _pairwise(left: FloatArray, right: FloatArray) -> FloatArray:

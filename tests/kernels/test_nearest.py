@@ -6,7 +6,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from fmnist_dask.kernels.nearest import CentreSets, column_moments, nearest, pixel_sums, squared_distances
+from fmnist_dask.kernels.nearest import (
+    PANEL_ROWS,
+    PANEL_VALUES,
+    CentreSets,
+    column_moments,
+    nearest,
+    panel_rows,
+    pixel_sums,
+    squared_distances,
+)
+
+
+@pytest.fixture(params=["float32", "float64"])
+def products(request, monkeypatch):
+    """Type of the matrix products: float64 is for very many features."""
+    if request.param == "float64":
+        monkeypatch.setattr("fmnist_dask.kernels.nearest.WIDE_FEATURES", 0)
 
 
 def by_hand(features, centres):
@@ -19,6 +35,7 @@ def by_hand(features, centres):
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
 @pytest.mark.parametrize("k", [1, 2, 13])
+@pytest.mark.usefixtures("products")
 def test_equal_to_float64_differences(dtype, k):
     rng = np.random.default_rng(k)
     features = rng.integers(0, 256, (700, 90)).astype(dtype)
@@ -32,12 +49,14 @@ def test_equal_to_float64_differences(dtype, k):
         np.testing.assert_allclose(own, distances.min(axis=1), rtol=1e-12, atol=1e-9)
 
 
+@pytest.mark.usefixtures("products")
 def test_ties_go_to_the_first_centre():
     features = np.array([[0, 4], [2, 2], [4, 0]], dtype=np.uint8)
     centres = np.array([[4.0, 0.0], [0.0, 4.0], [4.0, 0.0]])
     np.testing.assert_array_equal(nearest(features, CentreSets.of([centres]))[:, 0], [1, 0, 0])
 
 
+@pytest.mark.usefixtures("products")
 def test_differences_that_float32_cannot_see_decide():
     """Centres 2⁻³⁰ apart: products in float32 are the same, the choice is not."""
     features = np.full((300, 50), 200, dtype=np.uint8)
@@ -100,3 +119,22 @@ def test_moments_of_more_rows_than_32_bits_hold():
     sums, squares = column_moments(pixels)
     np.testing.assert_array_equal(sums, [255 * (2**16 + 5)] * 2)
     np.testing.assert_array_equal(squares, [255**2 * (2**16 + 5)] * 2)
+
+
+def test_rows_of_large_images_leave_no_doubts(monkeypatch):
+    """By float32, most rows would have to be measured again, hundreds of times as slowly."""
+    rng = np.random.default_rng(0)
+    features = rng.integers(100, 150, (40, 20_000), dtype=np.uint8)
+    centres = features[:3] * 0.1 + 112.0
+    settled = []
+    monkeypatch.setattr("fmnist_dask.kernels.compiled.settle_doubts", lambda *given: settled.append(given))
+    found = nearest(features, CentreSets.of([centres]))[:, 0]
+    assert settled == []
+    np.testing.assert_array_equal(found, by_hand(features, centres)[0])
+
+
+def test_panels_of_long_rows_are_short():
+    for d in (1, 784, 12_288, 150_528, 10**8):
+        assert 1 <= panel_rows(d) <= PANEL_ROWS
+        assert panel_rows(d) * d <= max(PANEL_VALUES, d)
+    assert panel_rows(784) == PANEL_ROWS

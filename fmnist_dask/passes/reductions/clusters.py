@@ -10,7 +10,7 @@ import numpy as np
 
 from fmnist_dask.collection.block import Block
 from fmnist_dask.kernels.counter_random import uniform
-from fmnist_dask.kernels.nearest import PANEL_ROWS, nearest, pixel_sums, squared_distances
+from fmnist_dask.kernels.nearest import nearest, nearest_bytes, pixel_sums, squared_distances
 from fmnist_dask.passes.parameters import Grid, SetsParameter
 from fmnist_dask.passes.protocol import Column, Readable, Reduction, Variable
 from fmnist_dask.passes.reductions.images import Ranked, merge_ranked_by, rank_rows, smallest, thumbnail_bytes
@@ -41,8 +41,7 @@ def _distances(block: Block, parameter: SetsParameter, position: int = 0) -> Any
 
 def _label_bytes(rows: int, parameter: SetsParameter, source: Readable) -> int:
     """Labels, panels and products while a block looks for its nearest centres."""
-    panel = 4 * PANEL_ROWS * (source.n_features + parameter.size)
-    return 12 * rows * len(parameter) + panel + 16 * parameter.size * source.n_features
+    return nearest_bytes(rows, source.n_features, parameter.size, len(parameter))
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,9 @@ class ClusterSums(Reduction):
 
     def combine(self, left: State, right: State) -> State:
         """Add."""
-        return {name: left[name] + right[name] for name in left}
+        for name, values in right.items():
+            left[name] += values
+        return left
 
     def aggregate(self, state: State, source: Readable) -> State:
         """In the units of the features."""
@@ -281,10 +282,10 @@ class ClusterMembers(Reduction):
 
     def combine(self, left: State, right: State) -> State:
         """Add, and keep the best of both."""
+        for name in ("squares", "composition", "pixel_sum"):
+            left[name] += right[name]
         return {
-            "squares": left["squares"] + right["squares"],
-            "composition": left["composition"] + right["composition"],
-            "pixel_sum": left["pixel_sum"] + right["pixel_sum"],
+            **left,
             "nearest": merge_ranked_by(left["nearest"], right["nearest"], self.examples),
             "farthest": merge_ranked_by(left["farthest"], right["farthest"], self.examples),
         }

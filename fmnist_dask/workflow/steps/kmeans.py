@@ -35,7 +35,7 @@ def _foresees(
         width = min(DIRECTIONS, d)
         cost = search_bytes(rows, width, k)
         yield Foreseen("starts", calls=n_init, task_bytes=cost, shared_bytes=4 * rows * width)
-        sets = SetsParameter.of([np.zeros((k, d))] * lanes_of(options))
+        sets = SetsParameter.of([np.zeros((k, d))] * lanes_of(options, d))
         yield Foreseen("each iteration", Scan({"sums": ClusterSums(sets)}, split=data.split))
     model = KMeansModel(np.zeros((k, d)), 0, np.zeros(d), None, 1.0, data.n)
     yield Foreseen("members of clusters", members_scan(source, model, data.split, examples, 1.0))
