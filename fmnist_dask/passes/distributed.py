@@ -205,9 +205,7 @@ class DistributedEngine:
             return []
         pickled = pickle.dumps(tasks.shared)
         needed = self.workers.baseline + 2 * len(pickled) + self.workers.threads * tasks.task_bytes
-        check_memory(
-            needed, self.workers, f"each call of '{tasks.name}'", "give workers more memory in the cluster file"
-        )
+        check_memory(needed, self.workers, f"each call of '{tasks.name}'")
         self.planned_worker_bytes = max(self.planned_worker_bytes, needed)
         token, started = uuid.uuid4().hex[:8], time.perf_counter()
         name = tasks.name.replace(" ", "_")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -125,13 +126,18 @@ def plan_pass(source: Readable, fused: FusedScan, workers: Workers, done: Sequen
     part = fused.part_bytes(source, longest)
     scratch = fused.scratch_bytes(source, rows)
     combine_bytes = (min(fan_in, len(tasks)) + 1) * state
-    # States of finished tasks wait on the worker until they are merged.
-    waiting = state * min(-(-len(tasks) // workers.count), fan_in) if len(tasks) > 1 else 0
+    # States of finished tasks wait on the worker until they are merged, and so does one of each level of the tree.
+    levels = _levels(len(tasks), fan_in)
+    waiting = state * min(-(-len(tasks) // workers.count), fan_in + levels - 1) if len(tasks) > 1 else 0
 
     held = fused.parameter_bytes()
 
     def worker_peak(task_bytes: int) -> int:
-        return workers.baseline + held + max(task_bytes * workers.threads + waiting, combine_bytes + state)
+        return (
+            workers.baseline
+            + held
+            + max(task_bytes * workers.threads + waiting, combine_bytes + state * max(1, levels - 1))
+        )
 
     # Decoding holds the compressed chunk beside the decoded one; the next block is read ahead where there is room.
     task_bytes = int(1.6 * chunk_bytes) + part + scratch
@@ -142,8 +148,16 @@ def plan_pass(source: Readable, fused: FusedScan, workers: Workers, done: Sequen
     plan = PassPlan(
         tasks, fan_in, state, task_bytes, combine_bytes, worker_peak(task_bytes), _bytes_of(source, chunks), ahead
     )
-    check_memory(plan.worker_bytes, workers, f"a pass ({fused.title})", _remedy(plan, workers))
+    check_memory(plan.worker_bytes, workers, f"a pass ({fused.title})")
     return plan
+
+
+def _levels(tasks: int, fan_in: int) -> int:
+    """Levels of the tree that merges the states of all tasks."""
+    levels = 0
+    while tasks > 1:
+        tasks, levels = -(-tasks // fan_in), levels + 1
+    return levels
 
 
 def _group(chunks: list[int], chunk_bytes: int, state: int, threads: int) -> tuple[tuple[int, ...], ...]:
@@ -182,7 +196,7 @@ def row_bytes(source: Readable) -> int:
     return source.n_features * np.dtype(source.feature_dtype).itemsize
 
 
-def check_memory(needed: int, workers: Workers, what: str, remedy: str) -> None:
+def check_memory(needed: int, workers: Workers, what: str) -> None:
     """Refuse what would make workers spill.
 
     Raises
@@ -192,18 +206,12 @@ def check_memory(needed: int, workers: Workers, what: str, remedy: str) -> None:
     """
     if workers.memory_limit is None or needed <= workers.usable * workers.memory_limit:
         return
+    enough = math.ceil(needed / workers.usable / 2**20)
+    remedy = f"give workers a memory_limit of at least {enough:,} MiB in the cluster file"
     raise MemoryLimitError(
         f"{what} needs {needed / 2**20:,.0f} MiB a worker "
         f"({workers.baseline / 2**20:,.0f} MiB of it the idle process); "
         f"workers have {workers.memory_limit / 2**20:,.0f} MiB, "
         f"of which Dask uses {workers.usable:.0%} before it spills",
-        remedy,
+        remedy + (", or use threads_per_worker: 1" if workers.threads > 1 else ""),
     )
-
-
-def _remedy(plan: PassPlan, workers: Workers) -> str:
-    enough = plan.worker_bytes / workers.usable
-    words = [f"give workers a memory_limit of at least {enough / 2**20:,.0f} MiB in the cluster file"]
-    if workers.threads > 1:
-        words.append("or use threads_per_worker: 1")
-    return ", ".join(words)

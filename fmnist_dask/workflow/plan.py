@@ -161,7 +161,7 @@ def planned_workers(config: ClusterConfig) -> Workers:
 
 def _ingest_row(ingest: IngestPlan, workers: Workers) -> dict[str, Any]:
     worker_bytes = workers.baseline + workers.threads * ingest.task_bytes
-    check_memory(worker_bytes, workers, "the ingest", "give workers more memory in the cluster file")
+    check_memory(worker_bytes, workers, "the ingest")
     return {
         "name": "ingest",
         "steps": ["ingest"],
@@ -222,7 +222,7 @@ def _later(workflow: Workflow, chosen: list[str], target: Readable, workers: Wor
 
 def _calls_row(item: Foreseen, step: str, workers: Workers) -> dict[str, Any]:
     worker_bytes = workers.baseline + 2 * item.shared_bytes + workers.threads * item.task_bytes
-    check_memory(worker_bytes, workers, f"each call of '{item.name}'", "give workers more memory in the cluster file")
+    check_memory(worker_bytes, workers, f"each call of '{item.name}'")
     return {
         "name": item.name,
         "steps": [step],
