@@ -21,10 +21,11 @@ SAMPLE_STREAM = 9001
 
 
 def thumbnail_bytes(source: Readable) -> int:
-    """Upper bound of the bytes of one thumbnail."""
+    """Bytes of one thumbnail, as :func:`shrink` makes it."""
     height, width = source.image_shape[:2]
     channels = int(np.prod(source.image_shape[2:]))
-    return min(height, 2 * THUMBNAIL_SIDE) * min(width, 2 * THUMBNAIL_SIDE) * channels
+    factor = max(1, -(-max(height, width) // THUMBNAIL_SIDE))
+    return (height // factor) * (width // factor) * channels
 
 
 def smallest(key: AnyArray, count: int) -> AnyArray:

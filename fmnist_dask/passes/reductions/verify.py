@@ -8,8 +8,9 @@ from fmnist_dask.collection.block import Block
 from fmnist_dask.passes.protocol import Readable, Reduction
 from fmnist_dask.typing import AnyArray, IntArray
 
-#: Images compared at a time, to bound the temporaries.
+#: Images compared at a time, and their bytes, to bound the temporaries.
 PANEL = 1024
+PANEL_BYTES = 2**22
 #: Open groups: number of the group, members seen, one member's bytes; and groups found to differ.
 Groups = dict[str, AnyArray]
 
@@ -51,9 +52,10 @@ class VerifyGroups(Reduction):
         present = block.rows[index] == self.rows[low:high]  # a split may have been selected
         index, groups = index[present], self.groups[low:high][present]
         pixels = block.image.reshape(len(block), -1)
-        for at in range(0, len(index), PANEL):
-            members = pixels[index[at : at + PANEL]]
-            state = self.combine(state, self._one_each(groups[at : at + PANEL], members))
+        size = _panel(pixels.shape[1])
+        for at in range(0, len(index), size):
+            members = pixels[index[at : at + size]]
+            state = self.combine(state, self._one_each(groups[at : at + size], members))
         return state
 
     def _one_each(self, groups: IntArray, members: AnyArray) -> Groups:
@@ -104,9 +106,13 @@ class VerifyGroups(Reduction):
 
     def task_bytes(self, source: Readable, rows: int) -> int:
         """A panel and its comparison; a new state beside the one that it takes the place of."""
-        return 3 * PANEL * source.image_bytes + self.part_bytes(source, rows)
+        return 3 * _panel(source.image_bytes) * source.image_bytes + self.part_bytes(source, rows)
 
     def wants(self, start: int, stop: int) -> bool:
         """Whether a member lies there."""
         low, high = np.searchsorted(self.rows, [start, stop])
         return bool(high > low)
+
+
+def _panel(image_bytes: int) -> int:
+    return max(1, min(PANEL, PANEL_BYTES // image_bytes))
