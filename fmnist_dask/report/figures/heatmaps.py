@@ -129,12 +129,17 @@ def colour_bar(mapper: LinearColorMapper, label: str) -> figure:
     return plot
 
 
+def reduction_factor(shape: tuple[int, ...], side: int = PANEL_SIDE) -> int:
+    """Rows and columns that one cell of a panel stands for."""
+    return max(1, -(-max(shape) // side))
+
+
 def reduce_mean(values: AnyArray, side: int = PANEL_SIDE) -> FloatArray:
     """Means over square blocks of a (y, x, …) array, so that neither side is longer than ``side``.
 
     Rows and columns that do not fill a block join the last one.
     """
-    factor = -(-max(values.shape[:2]) // side)
+    factor = reduction_factor(values.shape[:2], side)
     result: FloatArray = np.asarray(values, dtype=np.float64)
     if factor <= 1:
         return result

@@ -9,7 +9,7 @@ import numpy as np
 import xarray
 
 from fmnist_dask.kernels.histogram import extremes, moments, quantiles
-from fmnist_dask.report.figures.heatmaps import Panel, colour_bar, panels
+from fmnist_dask.report.figures.heatmaps import Panel, colour_bar, panels, reduction_factor
 from fmnist_dask.report.figures.histograms import value_histogram
 from fmnist_dask.report.figures.style import brightness_mapper, difference_mapper, split_colours, spread_mapper
 from fmnist_dask.report.page import (
@@ -70,7 +70,7 @@ def _heatmap_section(dataset: xarray.Dataset, context: ReportContext) -> Section
     colour = mean.ndim == 3 and mean.shape[-1] == 3
     if not colour:
         bars.insert(0, Figure(colour_bar(brightness, BRIGHTNESS)))
-    grain = f"{mean.shape[0]} rows, {mean.shape[1]} columns. Point at a pixel for its place and values."
+    grain = _grain(mean.shape[:2])
     blocks: list[Block] = [
         Figure(panels(overall, text_share=0.16), title=f"All {count(int(dataset['n']), 'image')}", caption=grain),
         Grid(tuple(bars), min_width=280),
@@ -106,6 +106,18 @@ def _heatmap_section(dataset: xarray.Dataset, context: ReportContext) -> Section
         basis=context_basis(context),
         blocks=tuple(blocks),
         order=ORDER_PIXELS,
+    )
+
+
+def _grain(shape: tuple[int, ...]) -> str:
+    """How many pixels there are, and how many of them each cell of a panel shows."""
+    factor = reduction_factor(shape)
+    told = f"{shape[0]} rows, {shape[1]} columns"
+    if factor == 1:
+        return f"{told}. Point at a pixel for its place and values."
+    return (
+        f"{told}; each square is the mean of {factor} × {factor} pixels, and results.zarr has them all. "
+        "Point at one for its place and values."
     )
 
 
