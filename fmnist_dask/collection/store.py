@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     import zarr
 
 
+#: The split of images that a view of a collection leaves out; whoever works on its other one works on the rest.
+LEFT_OUT = "(left out)"
+
+
 @dataclass(frozen=True)
 class Collection:
     """Images stored as a chunked Zarr group, as its manifest commits them.
@@ -227,6 +231,8 @@ def split_code(source: HasSplits, split: str) -> int | None:
     UsageError
         There is no such split.
     """
+    if LEFT_OUT in source.splits and split in source.splits:
+        return list(source.splits).index(split)
     if split == "all" or (len(source.splits) == 1 and split == "train"):
         return None
     if split not in source.splits:

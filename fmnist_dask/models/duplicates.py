@@ -163,17 +163,20 @@ def find_duplicates(
     )
 
 
-def surplus_rows(source: Readable, ignored: IntArray) -> Algorithm[IntArray]:
+def surplus_rows(source: Readable, ignored: IntArray, across_splits: bool = False) -> Algorithm[IntArray]:
     """Rows that repeat an earlier one of the same split and label, ascending.
 
     Parameters
     ----------
     ignored : int64 array
         Rows that do not count, for instance those that could not be read.
+    across_splits
+        Whether a row may repeat one of another split.
     """
     found = yield from find_duplicates(source, n_examples=0)
     counted = ~np.isin(found.rows, ignored)
-    keys = np.stack([found.groups, found.split.astype(np.int64), found.label.astype(np.int64)], axis=1)[counted]
+    split = np.zeros_like(found.split) if across_splits else found.split
+    keys = np.stack([found.groups, split.astype(np.int64), found.label.astype(np.int64)], axis=1)[counted]
     rows = found.rows[counted]
     # Members of a group are in the order of rows, so that the first of each key is the one that stays.
     _, first = np.unique(keys, axis=0, return_index=True)

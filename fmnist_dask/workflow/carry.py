@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from fmnist_dask.collection.features import FeatureCollection
-from fmnist_dask.collection.store import Collection
+from fmnist_dask.collection.store import Collection, split_code
+from fmnist_dask.collection.views import FeatureCollection, KeptImages
 from fmnist_dask.errors import FmnistDaskError, RunError, UsageError
 from fmnist_dask.passes.protocol import Engine, PassProgress, Readable
 from fmnist_dask.workflow.advance import Callbacks, Running, advance
@@ -121,7 +121,7 @@ class StepCarrier:
                 "fill them in with a low_rank step, or take images without missing pixels",
             )
         source = self._source(name)
-        data = StepInput(source, spec.split, self.collection.split_code(spec.split), self.workflow.seed, spec.on)
+        data = StepInput(source, spec.split, split_code(source, spec.split), self.workflow.seed, spec.on)
         journal = self.journals.open(name, self.steps[name]["fingerprint"], partial(self._journalled, name))
         return Running(name, algorithm_of(spec, data), source, journal)
 
@@ -129,9 +129,9 @@ class StepCarrier:
         self.run.event(event, name, **fields)
 
     def _source(self, name: str) -> Readable:
-        """What a step reads: the images, or the features that another step gives."""
-        on = self.workflow.steps[name].on
-        return self.collection if on in INPUTS else features_of(self.run, on, self.collection)
+        """What a step reads: the images, or those or their features that another step gives."""
+        spec = self.workflow.steps[name]
+        return self.collection if spec.on in INPUTS else seen_by(self.run, spec.on, self.collection, spec.split)
 
     def _finished(self, item: Running, outcome: Any) -> None:
         result = outcome if isinstance(outcome, StepResult) else StepResult(outcome)
@@ -164,8 +164,8 @@ class StepCarrier:
         self.observer.steps_failed(names, error)
 
 
-def features_of(run: RunDirectory, step: str, collection: Collection) -> FeatureCollection:
-    """The collection seen through the features that a published step gives.
+def seen_by(run: RunDirectory, step: str, collection: Collection, split: str) -> FeatureCollection | KeptImages:
+    """A split of the collection through the features, or with the images, that a published step gives.
 
     Raises
     ------
@@ -175,11 +175,14 @@ def features_of(run: RunDirectory, step: str, collection: Collection) -> Feature
     import zarr
 
     record = run.manifest["steps"][step]
+    if record.get("images") is not None:
+        path = run.results / step / record["images"]
+        return KeptImages.of(collection, str(path), record["fingerprint"], split)
     variable = record.get("features")
     if variable is None:
         raise RunError(
-            f"the step {step} ({record['uses']}) has no features for other steps", 'name another step as "on"'
+            f"the step {step} ({record['uses']}) has nothing for other steps to work on", 'name another step as "on"'
         )
     path = run.results / step / variable
     array = zarr.open_array(str(path), mode="r")
-    return FeatureCollection(collection, str(path), array.shape[1], str(array.dtype), record["fingerprint"])
+    return FeatureCollection(collection, str(path), record["fingerprint"], array.shape[1], str(array.dtype))

@@ -215,10 +215,6 @@ def _check_steps(workflow: Workflow, lines: _Lines) -> None:
             )
         if spec.mask is not None and "mask" not in step.accepts:
             raise lines.error((*at, "mask"), f"the step {spec.uses} does not work on masked images", "take mask away")
-        if spec.on not in INPUTS and "on" not in step.accepts:
-            raise lines.error(
-                (*at, "on"), f'the step {spec.uses} works on pixels only, not on "{spec.on}"', 'take "on" away'
-            )
         if spec.on not in INPUTS:
             _check_features(name, workflow, lines)
         try:
@@ -232,24 +228,31 @@ def _check_steps(workflow: Workflow, lines: _Lines) -> None:
 
 
 def _check_features(name: str, workflow: Workflow, lines: _Lines) -> None:
-    """Whether the step that ``on`` names has features for others."""
+    """Whether the step that ``on`` names has something for others, and this step can work on it."""
     on = workflow.steps[name].on
     try:
         giver = find_step(workflow.steps[on].uses)
     except UsageError:
         return  # said where that step stands
-    if "features" not in giver.gives:
-        able = [other for other, spec in workflow.steps.items() if _gives_features(spec.uses) and other != name]
+    if not giver.gives:
+        able = [other for other, spec in workflow.steps.items() if _gives(spec.uses) and other != name]
         raise lines.error(
             ("steps", name, "on"),
-            f'{name} works on "{on}", but the step {giver.name} has no features for other steps',
+            f'{name} works on "{on}", but the step {giver.name} has neither features nor images for other steps',
             nearest(on, {*INPUTS, *able}),
+        )
+    step = find_step(workflow.steps[name].uses)
+    wanted = "on" if "features" in giver.gives else "images"
+    if wanted not in step.accepts:
+        what = "pixels only" if wanted == "on" else "all images of a split only"
+        raise lines.error(
+            ("steps", name, "on"), f'the step {step.name} works on {what}, not on "{on}"', 'take "on" away'
         )
 
 
-def _gives_features(uses: str) -> bool:
+def _gives(uses: str) -> bool:
     known = all_steps().get(uses)
-    return known is not None and "features" in known.gives
+    return known is not None and bool(known.gives)
 
 
 def _check_order(workflow: Workflow, lines: _Lines) -> None:

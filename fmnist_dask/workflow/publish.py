@@ -54,6 +54,8 @@ def publish(run: RunDirectory, name: str, result: StepResult, source: Readable) 
     _write_dataset(pending / "dataset", result, source)
     if result.features is not None:
         _check_features(pending / "dataset" / result.features, name, source)
+    if result.images is not None:
+        _check_choice(pending / "dataset" / result.images, name, source)
     for table, columns in result.tables.items():
         _write_table(pending / f"{table}.parquet", columns, source)
     write_image_tables(run, name, shared, pending / "dataset", source)
@@ -99,6 +101,21 @@ def _check_features(path: Path, name: str, source: Readable) -> None:
         raise FmnistDaskError(
             f'the features "{path.name}" of {name} are {array.dtype} of shape {array.shape}',
             f"give floats of shape ({source.n}, features)",
+        )
+
+
+def _check_choice(path: Path, name: str, source: Readable) -> None:
+    """Whether a variable says which images other steps can work on."""
+    import zarr
+
+    try:
+        array = zarr.open_array(str(path), mode="r")
+    except FileNotFoundError:
+        raise FmnistDaskError(f'the step {name} chooses images by "{path.name}", which it does not hold') from None
+    if array.shape != (source.n,) or array.dtype != bool:
+        raise FmnistDaskError(
+            f'the choice of images "{path.name}" of {name} is {array.dtype} of shape {array.shape}',
+            f"give truth values of shape ({source.n},)",
         )
 
 

@@ -52,6 +52,7 @@ def step_outcome(result: StepResult, n: int, passes: int, seconds: float, publis
         "tables": published.tables,
         "image_tables": published.image_tables,
         "features": result.features,
+        "images": result.images,
     }
 
 

@@ -78,6 +78,8 @@ class StepResult:
         named by its step and the suffix (``""`` for the step's name alone). Each is one of ``columns``.
     features
         The variable, of dimensions (sample, feature), that other steps work on when they name this one as ``on``.
+    images
+        Instead: the variable of truth values, of dimension (sample,), that says which images they then work on.
     """
 
     dataset: xarray.Dataset
@@ -89,6 +91,7 @@ class StepResult:
     tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     image_tables: Mapping[str, Mapping[str, ColumnArray]] = field(default_factory=dict)
     features: str | None = None
+    images: str | None = None
 
 
 @dataclass(frozen=True)
@@ -156,10 +159,10 @@ class Step:
         Packages whose version decides the result; part of the fingerprint. By the parameter ``engine`` for steps that
         have one.
     accepts
-        What it handles beyond pixels: ``mask`` (hidden pixels), ``missing`` (pixels without a value), ``on`` (other
-        steps' results). The rest is refused.
+        What it handles beyond the pixels of all images: ``mask`` (hidden pixels), ``missing`` (pixels without a
+        value), ``on`` (features that other steps give), ``images`` (those that other steps keep). The rest is refused.
     gives
-        What it has for other steps: ``features``, which they may name as ``on``.
+        What it has for other steps, which they name as ``on``: ``features``, or a choice of ``images``.
     foresees
         ``foresees(data, **parameters)``: what may take more memory than the first pass.
     """

@@ -48,7 +48,7 @@ def _foresees(
         "fmnist-dask": ("numpy", "scipy", "numba"),
         "dask-ml": ("numpy", "scipy", "numba", "dask-ml", "dask", "scikit-learn"),
     },
-    accepts=("on",),
+    accepts=("on", "images"),
     foresees=_foresees,
 )
 def kmeans_step(

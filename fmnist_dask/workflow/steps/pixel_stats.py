@@ -23,7 +23,12 @@ def _foresees(data: StepInput, *, by: str | None, quantiles: tuple[float, ...], 
         yield Foreseen(f"pixel values, pass {number} of {len(scans)}", scan)
 
 
-@step("pixel_stats", figures="fmnist_dask.workflow.figures.pixel_stats:figures", foresees=_foresees)
+@step(
+    "pixel_stats",
+    figures="fmnist_dask.workflow.figures.pixel_stats:figures",
+    accepts=("images",),
+    foresees=_foresees,
+)
 def pixel_stats(
     data: StepInput,
     *,
