@@ -215,7 +215,7 @@ def test_a_kill_while_an_older_ingest_is_cleared_away_loses_nothing(tmp_path, wh
     for part in begin(other):
         write_part(other, part)
     plan = plan_ingest(array_source(N), tmp_path / "x.zarr", 256)
-    real = writer.shutil.rmtree
+    real = writer.remove_tree
     removed = []
 
     def killed(path):
@@ -225,7 +225,7 @@ def test_a_kill_while_an_older_ingest_is_cleared_away_loses_nothing(tmp_path, wh
         real(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(writer.shutil, "rmtree", killed)
+        patch.setattr(writer, "remove_tree", killed)
         with pytest.raises(KeyboardInterrupt):
             begin(plan)
     # The older one finds its arrays gone, and writes them again.
