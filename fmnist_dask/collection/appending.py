@@ -199,7 +199,7 @@ def commit_append(plan: AppendPlan, source: Source) -> Collection:
         Chunks are missing; files of the source have changed.
     """
     root, before = place_of(plan.collection.path), plan.collection
-    if source.current_fingerprint() != source.fingerprint:
+    if source.has_changed():
         raise CollectionError(
             f"the files of {source.location} have changed while they were appended", "run the same command again"
         )

@@ -8,13 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from fmnist_dask.collection.layout import PARTS, ROW_MULTIPLE, rows_per_chunk
+from fmnist_dask.collection.layout import CHUNK_BYTES, PARTS, ROW_MULTIPLE, rows_per_chunk
 from fmnist_dask.collection.place import place_of
 from fmnist_dask.collection.sources.base import Source
 from fmnist_dask.errors import UsageError
 
 #: Pixels asked of a source at a time: few enough that a decoder's temporaries stay small, many enough to amortize it.
 BATCH_BYTES = 3 * 2**20
+#: Sources that take long to read have at least about so many chunks, unless these would get smaller than so many bytes.
+SHARED_CHUNKS = 16
+SHARED_BYTES = 2 * 2**20
 MOST_BATCH_ROWS = 1 << 14
 #: Memory of a row beside its pixels: name, hash, labels, and what was wrong with it.
 ROW_BYTES = 256
@@ -60,13 +63,23 @@ def batch_rows(source: Source) -> int:
     return min(max(1, BATCH_BYTES // math.prod(source.image_shape)), MOST_BATCH_ROWS)
 
 
+def _default_rows(source: Source) -> int:
+    """Rows of a chunk; of sources that take long to read fewer, where workers would have too few chunks to share."""
+    rows = rows_per_chunk(source.image_shape, source.chunk_bytes)
+    if source.costly and source.chunk_bytes == CHUNK_BYTES:
+        fewest = rows_per_chunk(source.image_shape, SHARED_BYTES)
+        share = -(-source.n // SHARED_CHUNKS // ROW_MULTIPLE) * ROW_MULTIPLE
+        rows = min(rows, max(fewest, share))
+    return rows
+
+
 def plan_ingest(source: Source, path: str | Path, chunk_rows: int | None = None) -> IngestPlan:
     """Cut a source into chunks and parts.
 
     A part is one chunk where rows can be reached directly. All chunks that begin in a compressed stream are one part,
     so that the stream is decompressed once; its last chunk is filled up from the head of the next partition.
     """
-    rows = chunk_rows or rows_per_chunk(source.image_shape, source.chunk_bytes)
+    rows = chunk_rows or _default_rows(source)
     if rows % ROW_MULTIPLE:
         raise UsageError(f"chunks of {rows} rows", f"take a multiple of {ROW_MULTIPLE}")
     # A small collection needs no chunk of the full length: chunks are padded to it.

@@ -159,7 +159,7 @@ def commit(plan: IngestPlan, left_out: LeftOut | None = None) -> Collection:
     """
     root, source = place_of(plan.path), plan.source
     parts = reports_of(plan)
-    if source.current_fingerprint() != source.fingerprint:
+    if source.has_changed():
         raise CollectionError(
             f"the files of {source.location} have changed while they were ingested", "run the same command again"
         )

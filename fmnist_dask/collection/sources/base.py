@@ -91,6 +91,8 @@ class Source(ABC):
         In row order; partitions of one split stand together.
     extra_arrays
         Further arrays with one value a row: name → (dtype, attributes).
+    costly
+        Whether rows take long to read, so that workers should share them evenly.
     chunk_bytes
         Pixels of one chunk of the collection to be made.
     may_miss
@@ -113,6 +115,7 @@ class Source(ABC):
     partitions: tuple[Partition, ...]
     extra_arrays: Mapping[str, tuple[Any, dict[str, Any]]] = MappingProxyType({})
     named_rows: bool = False
+    costly: bool = False
     chunk_bytes: int = CHUNK_BYTES
     may_miss: bool = False
     unreadable: Mapping[str, str] = MappingProxyType({})
@@ -159,6 +162,10 @@ class Source(ABC):
         if self.drop_duplicates:
             identity["drop_duplicates"] = True
         return hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+    def has_changed(self) -> bool:
+        """Whether files are others than when the source was opened."""
+        return self.current_fingerprint() != self.fingerprint
 
     def provenance(self) -> dict[str, Any]:
         """What manifests and reports say of the source."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import struct
 import warnings
 from collections.abc import Iterator
@@ -29,6 +30,8 @@ ORIENTATION = 0x0112
 MAX_PIXELS = 1 << 26
 #: Largest encoded image, in bytes.
 MAX_ENCODED_BYTES = 1 << 28
+#: Pixels that are decoded before they become an array.
+STRIP_BYTES = 1 << 20
 #: Pillow's modes from the least to the most that pixels can say, and the channels of each here.
 CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 
@@ -108,36 +111,96 @@ def read_header(data: Any, max_pixels: int = MAX_PIXELS) -> Header:
 
 
 def decode(data: Any, canvas: Canvas) -> tuple[UInt8Array, tuple[int, int]]:
-    """Pixels of an encoded image (bytes or a binary file) on the canvas, and its own (height, width).
+    """Pixels of an encoded image (bytes or a binary file) on the canvas, and its own (height, width); see `Strip`."""
+    strip = Strip(canvas, 1)
+    size = strip.put(0, data)
+    return strip.pixels()[0], size
 
-    Raises
-    ------
-    UnreadableError
-        It cannot be decoded.
-    MixedError
-        Of another size or in colour, and the canvas does not say what to do then.
+
+class Strip:
+    """Images one below the other in a single image of Pillow: small ones take less time to become arrays together.
+
+    Parameters
+    ----------
+    count
+        Images that it holds; those that are never put are black.
     """
-    image = _opened(data, canvas.max_pixels)
+
+    def __init__(self, canvas: Canvas, count: int) -> None:
+        from PIL import Image
+
+        self.canvas = canvas
+        self.count = count
+        self._strip = Image.new(canvas.mode, (canvas.width, canvas.height * count))
+
+    @staticmethod
+    def length(canvas: Canvas) -> int:
+        """Images of a strip."""
+        return max(1, STRIP_BYTES // math.prod(canvas.shape))
+
+    def put(self, at: int, data: Any) -> tuple[int, int]:
+        """Decode an image (bytes or a binary file) to a place; its own (height, width).
+
+        Raises
+        ------
+        UnreadableError
+            It cannot be decoded.
+        MixedError
+            Of another size or in colour, and the canvas does not say what to do then.
+        """
+        canvas = self.canvas
+        image = _opened(data, canvas.max_pixels)
+        place = (0, at * canvas.height)
+        info = image.info
+        if (
+            image.size == (canvas.width, canvas.height)
+            and image.mode == canvas.mode
+            and image.mode in ("L", "RGB")
+            and "transparency" not in info
+            and "exif" not in info
+            and image.format != "TIFF"
+        ):
+            # As it is, without a look at what else it might be.
+            try:
+                self._strip.paste(image, place)
+            except MemoryError:
+                raise
+            except Exception as error:  # decoders of damaged files raise whatever happens to go wrong
+                raise UnreadableError(_reason(error)) from error
+            return canvas.height, canvas.width
+        found, size = _placed(image, canvas)
+        self._strip.paste(found, place)
+        return size
+
+    def pixels(self) -> UInt8Array:
+        """All of them, shape (count, y, x) or (count, y, x, channel)."""
+        return np.asarray(self._strip).reshape(self.count, *self.canvas.shape)
+
+
+def _placed(image: Image, canvas: Canvas) -> tuple[Image, tuple[int, int]]:
+    """An image on the canvas, and its own (height, width)."""
     header = _header(image)
     if canvas.fit is None and (header.height, header.width) != (canvas.height, canvas.width):
         raise MixedError(f"{header.height} × {header.width} pixels, not {canvas.height} × {canvas.width}")
     if canvas.strict and CHANNELS[_plain(header.mode, canvas)] > CHANNELS[canvas.mode]:
         raise MixedError(f"{header.mode} among images of mode {canvas.mode}")
     try:
-        return _pixels(image, header, canvas), (header.height, header.width)
+        return _on_canvas(image, header, canvas), (header.height, header.width)
     except MemoryError:
         raise
-    except Exception as error:  # decoders of damaged files raise whatever happens to go wrong
+    except Exception as error:
         raise UnreadableError(_reason(error)) from error
 
 
 def _opened(data: Any, max_pixels: int) -> Image:
     """An image whose header has been read and found harmless."""
     from PIL import Image
+    from PIL.PngImagePlugin import PngImageFile
 
     file = io.BytesIO(data) if isinstance(data, (bytes, bytearray, memoryview)) else data
     try:
-        image = Image.open(file, formats=FORMATS)
+        # Most images of collections are PNG, which need not be guessed.
+        image = PngImageFile(file) if _is_png(data) else Image.open(file, formats=FORMATS)
     except MemoryError:
         raise
     except Exception as error:
@@ -148,6 +211,10 @@ def _opened(data: Any, max_pixels: int) -> Image:
     if width * height == 0:
         raise UnreadableError("it has no pixels")
     return image
+
+
+def _is_png(data: Any) -> bool:
+    return isinstance(data, bytes) and data.startswith(b"\x89PNG\r\n\x1a\n")
 
 
 @contextlib.contextmanager
@@ -213,7 +280,7 @@ def _plain(mode: str, canvas: Canvas) -> str:
     return {"LA": "L", "RGBA": "RGB"}.get(mode, mode) if canvas.flatten else mode
 
 
-def _pixels(image: Image, header: Header, canvas: Canvas) -> UInt8Array:
+def _on_canvas(image: Image, header: Header, canvas: Canvas) -> Image:
     from PIL import ImageOps
 
     same = (header.height, header.width) == (canvas.height, canvas.width)
@@ -221,12 +288,14 @@ def _pixels(image: Image, header: Header, canvas: Canvas) -> UInt8Array:
         # Decoders of JPEG halve sizes for free; twice what is wanted is left for the resampling.
         image.draft(None, (2 * max(canvas.width, canvas.height),) * 2)
     if image.mode == header.mode == canvas.mode and same and _orientation(image) == 1:
-        return np.asarray(image)
+        image.load()
+        return image
     image = ImageOps.exif_transpose(image) if _orientation(image) != 1 else image
     image = _with_mode(image, header, canvas)
     if not same:
         image = _fitted(image, canvas)
-    return np.asarray(image, dtype=np.uint8)
+    image.load()
+    return image
 
 
 def _with_mode(image: Image, header: Header, canvas: Canvas) -> Image:

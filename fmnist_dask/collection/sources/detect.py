@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -206,14 +207,12 @@ def _kind_of(files: Files) -> str:
             )
         return found
     counts = dict.fromkeys(ENDINGS, 0)
-    for info in files.walk():
-        name = info.path.lower()
-        if name.rpartition("/")[2].startswith("metadata."):
-            continue
-        for kind, endings in ENDINGS.items():
-            if name.endswith(endings):
-                counts[kind] += 1
-                break
+    listed = files.walk()
+    files.keep_listing(listed)
+    for ending, count in collections.Counter(_ending(info.path) for info in listed).items():
+        kind = next((kind for kind, endings in ENDINGS.items() if ending.endswith(endings)), None)
+        if kind is not None:
+            counts[kind] += count
     # Image files are what they are beside whatever else; of the others the most frequent kind counts.
     if counts["folder"] and counts["folder"] >= max(counts.values()):
         return "folder"
@@ -224,3 +223,12 @@ def _kind_of(files: Files) -> str:
             f"give another directory, or a name: {', '.join(NAMES)}",
         )
     return most
+
+
+def _ending(path: str) -> str:
+    """The end of a name that tells its format; none of tables that belong to image files."""
+    name = path.rpartition("/")[2].lower()
+    stem, _, last = name.rpartition(".")
+    if stem in ("", "metadata"):
+        return ""
+    return f".{stem.rpartition('.')[2]}.{last}" if last == "gz" else f".{last}"

@@ -6,8 +6,7 @@ import collections
 import itertools
 from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,8 +16,8 @@ from fmnist_dask.collection.sources.decoding import (
     Canvas,
     Header,
     MixedError,
+    Strip,
     UnreadableError,
-    decode,
     quiet,
     read_header,
 )
@@ -34,8 +33,7 @@ SURVEYED = 5000
 DECODING_BYTES = 12
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(NamedTuple):
     """One encoded image.
 
     Attributes
@@ -63,6 +61,7 @@ class EncodedSource(Source):
     """
 
     named_rows = True
+    costly = True
     image: ImageOptions
     canvas: Canvas
     largest: int
@@ -147,23 +146,33 @@ class EncodedSource(Source):
 
     def _decoded(self, items: Iterator[Item], count: int) -> Rows:
         """The next items, decoded one by one: encoded they may be far larger than on the canvas."""
-        image = np.zeros((count, *self.canvas.shape), dtype=np.uint8)
-        size = np.zeros((count, 2), dtype=np.int32)
-        names, labels = np.empty(count, dtype=object), np.full(count, -1, dtype=np.int16)
+        image = np.empty((count, *self.canvas.shape), dtype=np.uint8)
+        names = np.empty(count, dtype=object)
+        labels: list[int] = []
+        sizes: list[tuple[int, int]] = []
         rejected: dict[int, str] = {}
+        length = Strip.length(self.canvas)
         with quiet():
-            for at, item in enumerate(itertools.islice(items, count)):
-                names[at], labels[at] = writable(item.name), item.label
-                try:
-                    if item.data is None:
-                        raise UnreadableError(item.reason)
-                    image[at], size[at] = decode(item.data, self.canvas)
-                except UnreadableError as error:
-                    rejected[at] = writable(str(error))
-                    self._fail_on(item.name, str(error))
-                except MixedError as error:
-                    raise self._mixed(item, error) from error
-        return Rows(image, labels if self.class_names else None, names, size=size, rejected=rejected)
+            for first in range(0, count, length):
+                strip = Strip(self.canvas, min(length, count - first))
+                for at, item in enumerate(itertools.islice(items, strip.count)):
+                    row = first + at
+                    names[row] = item.name if item.name.isascii() else writable(item.name)
+                    labels.append(item.label)
+                    size = (0, 0)
+                    try:
+                        if item.data is None:
+                            raise UnreadableError(item.reason)
+                        size = strip.put(at, item.data)
+                    except UnreadableError as error:
+                        rejected[row] = writable(str(error))
+                        self._fail_on(item.name, str(error))
+                    except MixedError as error:
+                        raise self._mixed(item, error) from error
+                    sizes.append(size)
+                image[first : first + strip.count] = strip.pixels()
+        label = np.array(labels, dtype=np.int16) if self.class_names else None
+        return Rows(image, label, names, size=np.array(sizes, dtype=np.int32), rejected=rejected)
 
     def _fail_on(self, name: str, reason: str) -> None:
         if self.image.on_error == "fail":

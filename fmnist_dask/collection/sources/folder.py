@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterator
-from pathlib import PurePosixPath
+import hashlib
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,7 @@ class Folder(EncodedSource):
         self.listing = Listing(files, _is_ours)
         found = self.listing.read()
         images = [info for info in found if _is_image(info)]
+        self.names = _digest(info.path for info in found)
         tables = [info for info in found if _is_table(info)]
         if not images:
             raise SourceError(
@@ -61,7 +62,7 @@ class Folder(EncodedSource):
     def _arrange(self, images: list[FileInfo], labels: dict[str, Any] | None, given: tuple[str, ...]) -> None:
         """Sort files into splits and classes, by a table or by the folders they lie in."""
         paths = [info.path for info in images]
-        parts = [PurePosixPath(path).parts[:-1] for path in paths]
+        parts = [tuple(path.split("/")[:-1]) for path in paths]
         with_split = self._holds(paths, [bool(part) and part[0].lower() in SPLIT_NAMES for part in parts], "a split")
         raw: list[Any]
         if labels is not None:
@@ -87,6 +88,7 @@ class Folder(EncodedSource):
         names_of_splits = in_order(splits)
         rows = sorted(range(len(paths)), key=lambda row: (names_of_splits.index(splits[row]), paths[row]))
         self.paths = [paths[row] for row in rows]
+        self.sizes = [images[row].size for row in rows]
         self.class_of = np.array([codes[row] for row in rows], dtype=np.int16)
         self.reasons = {at: reasons[row] for at, row in enumerate(rows) if row in reasons}
         counts = collections.Counter(splits)
@@ -123,7 +125,7 @@ class Folder(EncodedSource):
             yield from self._read(range(low, min(offset + stop, low + READ_FILES)))
 
     def _read(self, rows: range | list[int]) -> Iterator[Item]:
-        contents = self.files_at.read(self.paths[row] for row in rows)
+        contents = self.files_at.read((self.paths[row] for row in rows), (self.sizes[row] for row in rows))
         for row, content in zip(rows, contents, strict=True):
             label, reason = int(self.class_of[row]), self.reasons.get(row, "")
             if reason or isinstance(content, UnreadableError):
@@ -136,6 +138,17 @@ class Folder(EncodedSource):
         picked = np.unique(np.linspace(0, len(self.paths) - 1, min(count, len(self.paths))).astype(int))
         return self._read(picked.tolist())
 
+    def has_changed(self) -> bool:
+        """Whether there are other files than when the source was opened.
+
+        Of local directories only the names are compared. Files that were written over since have other times, by which
+        they are found when the collection is next used as this source's.
+        """
+        if self.files_at.remote:
+            return super().has_changed()
+        names = [name for name in self.files_at.names() if _is_ours(FileInfo(name, -1, ""))]
+        return _digest(names) != self.names
+
     def identity(self) -> dict[str, Any]:
         """Names, sizes and times of all files: their content would take too long to read."""
         return {
@@ -146,12 +159,16 @@ class Folder(EncodedSource):
         }
 
 
+def _digest(names: Iterable[str]) -> str:
+    return hashlib.blake2b("\0".join(names).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+
+
 def _is_image(info: FileInfo) -> bool:
-    return PurePosixPath(info.path).suffix.lower() in SUFFIXES
+    return "." + info.path.rpartition(".")[2].lower() in SUFFIXES
 
 
 def _is_table(info: FileInfo) -> bool:
-    return PurePosixPath(info.path).name.lower() in METADATA
+    return info.path.rpartition("/")[2].lower() in METADATA
 
 
 def _is_ours(info: FileInfo) -> bool:

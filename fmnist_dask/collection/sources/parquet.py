@@ -166,11 +166,13 @@ class Parquet(EncodedSource):
                 named = nested and column.type.get_field_index("path") >= 0
                 names = _plain(column.field("path")) if named else None
                 labels = None if label is None else _plain(part.column(part.schema.get_field_index(label)))
-                for at in range(high - low):
-                    name = (plain_text(names[at].as_py()) if names is not None else "") or (
+                texts = [] if names is None else names.to_pylist()
+                raw = [None] * (high - low) if labels is None else labels.to_pylist()
+                for at, content in enumerate(data.to_pylist()):
+                    name = (plain_text(texts[at]) if texts else "") or (
                         f"{group.path}#{group.number}:{first + low + at}"
                     )
-                    yield self._item(name, data[at].as_py(), None if labels is None else labels[at].as_py())
+                    yield self._item(name, content, raw[at])
             first += len(batch)
             if first >= stop:
                 return
