@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fmnist_dask.models.known_groups import KnownGroups, examples_of_both, members_to_compare
-from fmnist_dask.passes.hashes import HashReader, repeated_in_partition
+from fmnist_dask.passes.hashes import SPAN_ROWS, TABLE_BITS, HashReader, repeated_in_partition
 from fmnist_dask.passes.protocol import Algorithm, Call, Readable, Scan, Tasks
 from fmnist_dask.passes.reductions.census import Census
 from fmnist_dask.passes.reductions.images import ImagesAt
@@ -125,10 +125,11 @@ def find_duplicates(
         hashed = yield Scan(columns={"hash": ContentHash()})
         reader = HashReader(source, hashed["hash"]["content_hash"])
     parts = -(-source.n // PARTITION_ROWS)
+    since = () if known is None else (known.n, np.sort(known.rows))
     found = yield Tasks(
         "find equal hashes",
-        tuple(Call(repeated_in_partition, (part, parts, split_code)) for part in range(parts)),
-        task_bytes=min(source.n, PARTITION_ROWS) * 48,
+        tuple(Call(repeated_in_partition, (part, parts, split_code, *since)) for part in range(parts)),
+        task_bytes=min(source.n, PARTITION_ROWS) * 48 + min(source.n, SPAN_ROWS) * 32 + (1 << TABLE_BITS),
         unit="partitions",
         shared=reader,
         expected=lambda: [_expected(source.n)],

@@ -9,14 +9,21 @@ from hypothesis import strategies as st
 from support import collection_of, rechunked
 
 from fmnist_dask.kernels.hashing import content_hashes
+from fmnist_dask.passes import hashes
 from fmnist_dask.passes.hashes import HashReader, repeated_in_partition, values_at
 
 
-def members_of(source, parts=1, split=None):
+@pytest.fixture(autouse=True)
+def _short_spans(monkeypatch):
+    """Small collections are read in several spans, as large ones are."""
+    monkeypatch.setattr(hashes, "SPAN_ROWS", 12)
+
+
+def members_of(source, parts=1, split=None, since=()):
     """{row: group} over all partitions."""
     found = {}
     for part in range(parts):
-        rows, groups, label, code = repeated_in_partition(HashReader(source), part, parts, split)
+        rows, groups, label, code = repeated_in_partition(HashReader(source), part, parts, split, *since)
         assert (label == source.label[rows]).all()
         assert (code == source.split[rows]).all()
         assert not found.keys() & set(rows.tolist())
@@ -30,6 +37,16 @@ def brute_force(source, split=None):
         if split is None or source.split[row] == split:
             rows_of.setdefault(high.tobytes() + low.tobytes(), []).append(row)
     return {row: rows[0] for rows in rows_of.values() if len(rows) > 1 for row in rows}
+
+
+@given(st.integers(2, 60), st.integers(1, 20), st.integers(1, 30), st.integers(1, 3), st.data())
+def test_after_an_append_the_same_is_found(n, distinct, chunk_rows, parts, data):
+    source = collection_of(n, chunk_rows=chunk_rows, distinct=distinct, hashed=True)
+    before, split = data.draw(st.integers(1, n)), data.draw(st.sampled_from([None, 0, 1]))
+    old = collection_of(n, chunk_rows=chunk_rows, distinct=distinct, hashed=True)
+    old.extra["content_hash"] = old.extra["content_hash"][:before]
+    known = np.array(sorted(brute_force(old, split)), dtype=np.int64)
+    assert members_of(source, parts, split, (before, known)) == brute_force(source, split)
 
 
 @given(st.integers(1, 60), st.integers(1, 20), st.integers(1, 70), st.integers(1, 5), st.sampled_from([None, 0, 1]))
@@ -72,4 +89,5 @@ def test_values_at_rows_in_any_order(rows, chunk_rows):
     assert found.dtype == source.label.dtype
     assert found.tolist() == source.label[rows].tolist()
     read = [start for _, start in source.reads][1:]  # the first read is for the dtype
-    assert read == sorted({row // chunk_rows * chunk_rows for row in rows.tolist()})
+    span = max(1, 12 // chunk_rows) * chunk_rows
+    assert read == sorted({row // span * span for row in rows.tolist()})
