@@ -16,9 +16,9 @@ import numpy as np
 
 from fmnist_dask.collection.files import make_directory, read_json, write_bytes, write_json
 from fmnist_dask.collection.joined import Fit
-from fmnist_dask.collection.layout import APPEND, APPEND_PARTS, DIGESTS, MANIFEST, MISSING
+from fmnist_dask.collection.layout import APPEND, APPEND_PARTS, DIGESTS, EMBEDDING, MANIFEST, MISSING
 from fmnist_dask.collection.packing import gathered
-from fmnist_dask.collection.parts import PartReport, added
+from fmnist_dask.collection.parts import PartReport, added, embedding_hashes
 from fmnist_dask.collection.place import open_group, place_of, remove_tree
 from fmnist_dask.collection.quarantine import QUARANTINE, read_quarantine_rows, write_quarantine
 from fmnist_dask.collection.sources.base import Source
@@ -156,7 +156,7 @@ def attach_chunk(plan: AppendPlan, chunk: int) -> int:
             old = array[start:before] if start < before else new[:0]
             values = np.concatenate([np.asarray(old).astype(new.dtype, copy=False), new]) if start < before else new
             array[start:stop] = values
-            if name in ("content_hash", "label", "split", MISSING):
+            if name in ("content_hash", "label", "split", MISSING, EMBEDDING):
                 kept[name] = values
             del values, old, new
     except OSError as error:
@@ -164,7 +164,8 @@ def attach_chunk(plan: AppendPlan, chunk: int) -> int:
             f"cannot write the collection {plan.collection.path}: {error.strerror or error}",
             "free some space; the same command goes on where it stopped",
         ) from error
-    report = PartReport(digests=panel_digests(start, kept["content_hash"], kept["label"], kept["split"]))
+    hashed = (kept["content_hash"], kept["label"], kept["split"], *embedding_hashes(kept))
+    report = PartReport(digests=panel_digests(start, *hashed))
     fresh = {name: values[max(before - start, 0) :] for name, values in kept.items()}
     report.content = content_sum(fresh["content_hash"], fresh["label"], fresh["split"])
     report.missing = int(fresh[MISSING].sum()) if MISSING in fresh else 0

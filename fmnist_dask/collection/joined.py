@@ -138,6 +138,13 @@ def fit_of(collection: Collection, source: Source) -> Fit:
             f"{collection.path} {_listed(collection.extra_arrays)}",
             "append a source of the same kind, or ingest into a collection of its own",
         )
+    width = 0 if source.embedding is None else source.embedding.width
+    if width != collection.embedding_width:
+        raise CollectionError(
+            f"{source.name} has {_vectors(width)} for its images, {collection.path} has "
+            f"{_vectors(collection.embedding_width)}",
+            "give vectors of the same model with the source option embedding, or ingest into a collection of its own",
+        )
     names = list(collection.splits)
     names += [split for split in source.splits if split not in names]
     return Fit(
@@ -160,6 +167,10 @@ def _classes(collection: Collection, source: Source) -> list[int]:
         f"{_listed(here)}",
         "name its classes with the source option class_names, or ingest into a collection of its own",
     )
+
+
+def _vectors(width: int) -> str:
+    return f"vectors of {width:,} values" if width else "no vectors"
 
 
 def _shape(shape: tuple[int, ...]) -> str:

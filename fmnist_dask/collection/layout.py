@@ -30,6 +30,9 @@ MOST_CHUNK_ROWS = 1 << 17
 #: The array that says which pixels are missing, where any are.
 MISSING = "missing"
 
+#: The array of the users' own vectors, where they gave some.
+EMBEDDING = "embedding"
+
 #: Arrays with one value a sample, beside the images: dtype, attributes.
 SAMPLE_ARRAYS: dict[str, tuple[Any, dict[str, Any]]] = {
     "label": (np.int16, {"long_name": "class index, -1 where unknown"}),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fmnist_dask.collection.files import write_json
-from fmnist_dask.collection.layout import MISSING, SAMPLE_ARRAYS
+from fmnist_dask.collection.layout import EMBEDDING, MISSING, SAMPLE_ARRAYS
 from fmnist_dask.collection.place import open_group, read_many
 from fmnist_dask.collection.planning import IngestPlan, Part, batch_rows
 from fmnist_dask.collection.sources.base import Rows, Source
@@ -37,6 +37,7 @@ def write_part(plan: IngestPlan, part: Part) -> dict[str, Any]:
     group = open_group(plan.path, "r+")
     names = ["image", "source_name", "content_hash", *SAMPLE_ARRAYS, *plan.source.extra_arrays]
     names += [MISSING] if plan.source.may_miss else []
+    names += [EMBEDDING] if plan.source.embedding is not None else []
     arrays: dict[str, Any] = {name: group[name] for name in names}
     n = plan.source.n
     start, stop = part.first_chunk * plan.chunk_rows, min(part.stop_chunk * plan.chunk_rows, n)
@@ -48,6 +49,9 @@ def write_part(plan: IngestPlan, part: Part) -> dict[str, Any]:
             chunk_stop = min(chunk_start + plan.chunk_rows, stop)
             columns, rejected, pending = _fill_chunk(plan.source, batches, pending, chunk_stop - chunk_start)
             columns["content_hash"] = content_hashes(columns["image"])
+            if plan.source.embedding is not None:
+                columns[EMBEDDING], wrong = plan.source.embedding.read(chunk_start, chunk_stop)
+                rejected = {**wrong, **rejected}
             for name, values in columns.items():
                 arrays[name][chunk_start:chunk_stop] = values
             report.take(chunk_start, columns, rejected)
@@ -88,7 +92,7 @@ class PartReport:
     def take(self, start: int, columns: dict[str, AnyArray], rejected: dict[int, str]) -> None:
         """Rows from ``start`` on have been written."""
         hashes, label, split = columns["content_hash"], columns["label"], columns["split"]
-        self.digests += panel_digests(start, hashes, label, split)
+        self.digests += panel_digests(start, hashes, label, split, *embedding_hashes(columns))
         self.content = added(self.content, content_sum(hashes, label, split))
         self.missing += int(columns[MISSING].sum()) if MISSING in columns else 0
         names = columns["source_name"]
@@ -138,6 +142,11 @@ def check_rejected(count: int, first: list[tuple[int, str, int, str]]) -> None:
             f"{MOST_REJECTED:,}",
             "see whether the source is complete, and whether its options fit",
         )
+
+
+def embedding_hashes(columns: dict[str, AnyArray]) -> tuple[AnyArray, ...]:
+    """Hashes of the vectors, if there are any: a fingerprint covers them too."""
+    return (content_hashes(columns[EMBEDDING]),) if EMBEDDING in columns else ()
 
 
 def added(left: tuple[int, int], right: tuple[int, int]) -> tuple[int, int]:

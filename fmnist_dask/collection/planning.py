@@ -21,6 +21,8 @@ SHARED_BYTES = 2 * 2**20
 MOST_BATCH_ROWS = 1 << 14
 #: Memory of a row beside its pixels: name, hash, labels, and what was wrong with it.
 ROW_BYTES = 256
+#: Memory of one value of a vector, as it is in its file, as float32, compressed.
+VECTOR_BYTES = 24
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,9 @@ class IngestPlan:
         """Memory of one task: a chunk, its compressed form and zarr's copy, and the source's temporaries."""
         image_bytes = math.prod(self.source.image_shape)
         rows = min(self.chunk_rows, self.source.n)
-        return (
-            int(2.7 * rows * image_bytes)
-            + ROW_BYTES * rows
-            + 2 * batch_rows(self.source) * image_bytes
-            + self.source.read_bytes()
-        )
+        chunk = int(2.7 * rows * image_bytes) + ROW_BYTES * rows
+        vectors = 0 if self.source.embedding is None else VECTOR_BYTES * rows * self.source.embedding.width
+        return chunk + vectors + 2 * batch_rows(self.source) * image_bytes + self.source.read_bytes()
 
 
 def batch_rows(source: Source) -> int:

@@ -58,6 +58,8 @@ class Collection:
         Fingerprint of the first generation: rows of a store never change, so that it tells what they are.
     appended
         What sources were appended since, with the number of their rows.
+    embedding_width
+        Values of the vector that users gave for each image, the array ``embedding``; 0 where they gave none.
     """
 
     path: str
@@ -75,6 +77,7 @@ class Collection:
     dropped_duplicates: dict[str, int] | None = None
     origin: str = ""
     appended: tuple[dict[str, Any], ...] = ()
+    embedding_width: int = 0
 
     @classmethod
     def open(cls, path: str | Path) -> Collection:
@@ -110,6 +113,7 @@ class Collection:
             dropped_duplicates=manifest.get("dropped_duplicates"),
             origin=manifest.get("origin", manifest["fingerprint"]),
             appended=tuple(manifest.get("appended", ())),
+            embedding_width=manifest.get("embedding_width", 0),
         )
 
     @property

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from fmnist_dask.collection.block import Block
-from fmnist_dask.collection.place import reaching, zarr_store
+from fmnist_dask.collection.layout import EMBEDDING
+from fmnist_dask.collection.place import place_of, reaching, zarr_store
 from fmnist_dask.collection.store import LEFT_OUT, Collection, configure_zarr
+from fmnist_dask.errors import UsageError
 from fmnist_dask.typing import AnyArray
 
 
@@ -100,6 +102,28 @@ class FeatureCollection(View):
     def read(self, name: str, start: int, stop: int) -> AnyArray:
         """One named array for rows ``start`` to ``stop``; ``features`` are the vectors."""
         return self.values(start, stop) if name == "features" else self.base.read(name, start, stop)
+
+
+def no_embedding(what: str) -> UsageError:
+    """The error where a step is to work on vectors that nobody gave."""
+    return UsageError(
+        f"{what} has no embedding, which a step is to work on",
+        "ingest with the source option embedding=FILE.npy (a row for each image), or take pixels",
+    )
+
+
+def vectors_of(collection: Collection) -> FeatureCollection:
+    """A collection seen through the vectors that users gave for its images.
+
+    Raises
+    ------
+    UsageError
+        They gave none.
+    """
+    if not collection.embedding_width:
+        raise no_embedding(f"the collection {collection.path}")
+    path = str(place_of(collection.path, EMBEDDING))
+    return FeatureCollection(collection, path, collection.fingerprint, collection.embedding_width)
 
 
 @dataclass(frozen=True)

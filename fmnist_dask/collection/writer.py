@@ -21,6 +21,7 @@ import numpy as np
 from fmnist_dask.collection.files import make_directory, read_json, write_bytes, write_json
 from fmnist_dask.collection.layout import (
     DIGESTS,
+    EMBEDDING,
     FORMAT_VERSION,
     INGEST,
     MANIFEST,
@@ -119,6 +120,8 @@ def _create_arrays(plan: IngestPlan) -> None:
         create(MISSING, np.bool_, shape, image_dimensions(shape), {"long_name": "whether the pixel's value is unknown"})
     for name, (dtype, attrs) in {**SAMPLE_ARRAYS, **source.extra_arrays}.items():
         create(name, dtype, (), ("sample",), {**attrs, **_flags(name, source)})
+    if source.embedding is not None:
+        create(EMBEDDING, np.float32, (source.embedding.width,), ("sample", "feature"), {"long_name": "user's vector"})
     name_type = str if source.named_rows else np.int64
     create("source_name", name_type, (), ("sample",), {"long_name": "file name or row number in the source's split"})
     create("content_hash", np.uint64, (2,), ("sample", "half"), {"long_name": "XXH3-128 of the image's bytes"})
@@ -192,6 +195,7 @@ def commit(plan: IngestPlan, left_out: LeftOut | None = None) -> Collection:
         "missing_pixels": sum(report.missing for report in final),
         "source": source.provenance(),
         "extra_arrays": list(source.extra_arrays),
+        "embedding_width": 0 if source.embedding is None else source.embedding.width,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
     if source.may_miss and not manifest["missing_pixels"]:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from fmnist_dask.collection.store import Collection, split_code
-from fmnist_dask.collection.views import FeatureCollection, KeptImages
+from fmnist_dask.collection.views import FeatureCollection, KeptImages, vectors_of
 from fmnist_dask.errors import FmnistDaskError, RunError, UsageError
 from fmnist_dask.passes.protocol import Engine, PassProgress, Readable
 from fmnist_dask.workflow.advance import Callbacks, Running, advance
@@ -131,6 +131,8 @@ class StepCarrier:
     def _source(self, name: str) -> Readable:
         """What a step reads: the images, or those or their features that another step gives."""
         spec = self.workflow.steps[name]
+        if spec.on == "embedding":
+            return vectors_of(self.collection)
         return self.collection if spec.on in INPUTS else seen_by(self.run, spec.on, self.collection, spec.split)
 
     def _finished(self, item: Running, outcome: Any) -> None:

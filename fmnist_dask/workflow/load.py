@@ -17,7 +17,7 @@ from fmnist_dask.workflow.registry import all_steps, find_step
 
 KeyPath = tuple[str | int, ...]
 #: What ``on`` may say beside the name of a step. A step may bear such a name; ``on`` then still means the images.
-INPUTS = ("pixels",)
+INPUTS = ("pixels", "embedding")
 
 
 def find_workflow(name: str | Path) -> Path:
@@ -215,6 +215,10 @@ def _check_steps(workflow: Workflow, lines: _Lines) -> None:
             )
         if spec.mask is not None and "mask" not in step.accepts:
             raise lines.error((*at, "mask"), f"the step {spec.uses} does not work on masked images", "take mask away")
+        if spec.on == "embedding" and "on" not in step.accepts:
+            raise lines.error(
+                (*at, "on"), f'the step {spec.uses} works on pixels only, not on "embedding"', 'take "on" away'
+            )
         if spec.on not in INPUTS:
             _check_features(name, workflow, lines)
         try:

@@ -6,7 +6,7 @@ Of later requests, plans say what steps foresee.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from fmnist_dask.collection.place import place_of
 from fmnist_dask.collection.planning import IngestPlan, plan_ingest
 from fmnist_dask.collection.sources.detect import open_source
 from fmnist_dask.collection.store import Collection, split_code
+from fmnist_dask.collection.views import no_embedding, vectors_of
 from fmnist_dask.errors import FmnistDaskError, MemoryLimitError
 from fmnist_dask.passes.fused import fuse
 from fmnist_dask.passes.kept import KeptStates
@@ -41,6 +42,8 @@ class PlannedCollection:
     chunk_rows: int
     class_names: tuple[str, ...]
     splits: dict[str, int]
+    embedding_width: int = 0
+    on_embedding: bool = False
 
     @property
     def image_bytes(self) -> int:
@@ -49,13 +52,13 @@ class PlannedCollection:
 
     @property
     def n_features(self) -> int:
-        """Pixel values of one image."""
-        return self.image_bytes
+        """Pixel values of one image, or values of its vector."""
+        return self.embedding_width if self.on_embedding else self.image_bytes
 
     @property
     def feature_dtype(self) -> str:
-        """Features are pixels."""
-        return "uint8"
+        """Of pixels, or of vectors."""
+        return "float32" if self.on_embedding else "uint8"
 
     def block(self, start: int, stop: int) -> Block:
         """There are no images yet."""
@@ -99,7 +102,12 @@ def plan_workflow(
             ingest = plan_ingest(source, place)
             work.append(_ingest_row(ingest, workers))
             target: Readable = PlannedCollection(
-                source.n, source.image_shape, ingest.chunk_rows, source.class_names, source.splits
+                source.n,
+                source.image_shape,
+                ingest.chunk_rows,
+                source.class_names,
+                source.splits,
+                0 if source.embedding is None else source.embedding.width,
             )
         else:
             collection = found
@@ -107,8 +115,11 @@ def plan_workflow(
     if isinstance(source, Collection):
         target = collection
     chosen = closure(workflow, only)
-    work += _passes(workflow, chosen, target, workers)
-    work += _later(workflow, chosen, target, workers)
+    inputs = {on: [name for name in chosen if workflow.steps[name].on == on] for on in INPUTS}
+    for part in (_passes, _later):
+        for on, names in inputs.items():
+            if names:
+                work += part(workflow, names, _seen(target, on), workers)
     return {
         "workflow": workflow.name,
         "source": {
@@ -128,6 +139,18 @@ def plan_workflow(
         "work": work,
         "peak_worker_bytes": max([workers.baseline, *(row["worker_bytes"] for row in work)]),
     }
+
+
+def _seen(target: Readable, on: str) -> Readable:
+    """What steps read that work on an input."""
+    if on == "pixels":
+        return target
+    if isinstance(target, PlannedCollection):
+        if not target.embedding_width:
+            raise no_embedding("the source")
+        return replace(target, on_embedding=True)
+    assert isinstance(target, Collection)
+    return vectors_of(target)
 
 
 def planned_workers(config: ClusterConfig) -> Workers:

@@ -15,6 +15,7 @@ from fmnist_dask.collection.place import place_of
 from fmnist_dask.collection.sources.base import Source
 from fmnist_dask.collection.sources.detect import open_source
 from fmnist_dask.collection.store import Collection, split_code
+from fmnist_dask.collection.views import no_embedding
 from fmnist_dask.errors import RunError
 from fmnist_dask.passes.kept import KeptStates
 from fmnist_dask.passes.protocol import Engine
@@ -78,6 +79,8 @@ class Runner:
         self.source = open_source(workflow.source)
         for spec in workflow.steps.values():
             split_code(self.source, spec.split)  # an unknown split is said before any work
+            if spec.on == "embedding" and not _has_embedding(self.source):
+                raise no_embedding(f"the source {self.source.name}")
         self.store = place_of(self.source.path) if isinstance(self.source, Collection) else self._store_path(store)
         self.run = RunDirectory(self._out_path(out))
         self.progress = ProgressLog(self.run, self.observer)
@@ -253,3 +256,7 @@ def write_report(run: RunDirectory) -> Path:
         page = build_report(run)
     write_atomic(run.report, page)
     return run.report
+
+
+def _has_embedding(source: Source | Collection) -> bool:
+    return bool(source.embedding_width) if isinstance(source, Collection) else source.embedding is not None

@@ -10,11 +10,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fmnist_dask.collection.layout import CHUNK_BYTES
 from fmnist_dask.errors import UsageError, nearest
 from fmnist_dask.typing import AnyArray, UInt8Array
+
+if TYPE_CHECKING:
+    from fmnist_dask.collection.sources.embeddings import Embedding
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,8 @@ class Source(ABC):
         Whole files that cannot be read: name → reason.
     drop_duplicates
         Whether, of rows with equal pixels and label, the first of each split is kept alone.
+    embedding
+        A vector for each row, where users gave some; see the module ``embeddings``.
     named_rows
         Whether ``source_name`` holds strings rather than row numbers.
     """
@@ -120,6 +125,7 @@ class Source(ABC):
     may_miss: bool = False
     unreadable: Mapping[str, str] = MappingProxyType({})
     drop_duplicates: bool = False
+    embedding: Embedding | None = None
 
     @abstractmethod
     def read(self, partition: int, start: int, stop: int, batch_rows: int) -> Iterator[Rows]:
@@ -161,6 +167,8 @@ class Source(ABC):
         identity = {"kind": self.kind, "name": self.name, "chunk_bytes": self.chunk_bytes, **self.identity()}
         if self.drop_duplicates:
             identity["drop_duplicates"] = True
+        if self.embedding is not None:
+            identity["embedding"] = self.embedding.identity()
         return hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=16).hexdigest()
 
     def has_changed(self) -> bool:

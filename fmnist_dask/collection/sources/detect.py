@@ -43,7 +43,7 @@ def open_source(spec: str | Path | Mapping[str, Any], options: Mapping[str, Any]
         mapping with ``name`` or ``path`` and source options.
     options
         Source options that come on top of those of the mapping. Every source takes ``chunk_mib``, the pixels of one
-        chunk in MiB, and ``drop_duplicates``.
+        chunk in MiB, ``drop_duplicates``, and ``embedding``, an NPY file with a vector for each image.
 
     Returns
     -------
@@ -58,13 +58,20 @@ def open_source(spec: str | Path | Mapping[str, Any], options: Mapping[str, Any]
     place, taken = _resolve(spec, dict(options or {}))
     chunk_mib = taken.pop("chunk_mib", None)
     drop = _switch("drop_duplicates", taken.pop("drop_duplicates", False))
+    embedding = taken.pop("embedding", None)
     source = _open(place, taken)
     if isinstance(source, Collection):
-        for name, given in (("chunk_mib", chunk_mib is not None), ("drop_duplicates", drop)):
+        for name, given in (
+            ("chunk_mib", chunk_mib is not None), ("drop_duplicates", drop), ("embedding", embedding is not None)
+        ):  # fmt: skip
             if given:
                 raise UsageError(f"{place} is a collection already; {name} does not apply to it")
         return source
     source.drop_duplicates = drop
+    if embedding is not None:
+        from fmnist_dask.collection.sources.embeddings import open_embedding
+
+        source.embedding = open_embedding(source, str(embedding))
     if chunk_mib is not None:
         source.chunk_bytes = _chunk_bytes(chunk_mib)
     return source

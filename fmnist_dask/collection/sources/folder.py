@@ -144,7 +144,7 @@ class Folder(EncodedSource):
         Of local directories only the names are compared. Files that were written over since have other times, by which
         they are found when the collection is next used as this source's.
         """
-        if self.files_at.remote:
+        if self.files_at.remote or self.embedding is not None:
             return super().has_changed()
         names = [name for name in self.files_at.names() if _is_ours(FileInfo(name, -1, ""))]
         return _digest(names) != self.names
