@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fmnist_dask.collection.raster import Raster
 from fmnist_dask.collection.store import Collection
 from fmnist_dask.workflow.rundir import PUBLISHED, RunDirectory
 
@@ -185,7 +186,7 @@ def open_collection(path: str | Path) -> Collection:
 
 
 def ingest(
-    source: str | Path,
+    source: str | Path | Mapping[str, Any],
     store: str | Path | None = None,
     *,
     append: bool = False,
@@ -193,8 +194,10 @@ def ingest(
     cluster: str | Path | None = None,
     trust: bool = False,
     observer: Observer | None = None,
-) -> Collection:
+) -> Collection | Raster:
     """Turn raw images into a collection; one that is there already is returned as it is.
+
+    A single image file, or ``{"photo": path}``, becomes a raster collection: one photograph, stored in tiles.
 
     Parameters
     ----------

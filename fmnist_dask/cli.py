@@ -206,11 +206,15 @@ def ingest(
 @main.command()
 @click.argument("store", type=click.Path())
 def info(store: str) -> None:
-    """Describe the collection at STORE."""
+    """Describe the collection, or the photograph, at STORE."""
+    from fmnist_dask.collection.raster import Raster, is_raster
     from fmnist_dask.collection.store import Collection
-    from fmnist_dask.terminal import print_collection
+    from fmnist_dask.terminal import print_collection, print_raster
 
-    print_collection(Collection.open(store))
+    if is_raster(store):
+        print_raster(Raster.open(store))
+    else:
+        print_collection(Collection.open(store))
 
 
 @main.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from rich.table import Table
 
 from fmnist_dask.collection.place import place_of
 from fmnist_dask.collection.quarantine import QUARANTINE
+from fmnist_dask.collection.raster import Raster
 from fmnist_dask.collection.sources.base import Source
 from fmnist_dask.collection.store import Collection
 from fmnist_dask.passes.protocol import PassProgress
@@ -101,6 +103,14 @@ class Terminal(Observer):
         if collection.dropped_duplicates is not None:
             dropped = sum(collection.dropped_duplicates.values())
             self.console.print(f"            {dropped:,} copies left out (drop_duplicates)")
+
+    def raster(self, raster: Raster) -> None:
+        """Path and size."""
+        shape = " × ".join(map(str, raster.image_shape))
+        self.console.print(
+            f"photograph  {escape(raster.path)}: {shape} in {len(raster.tiles()):,} tiles, "
+            f"{size(raster.stored_bytes())} stored"
+        )
 
     def progress(self, names: list[str], progress: PassProgress) -> None:
         """A bar in a terminal, else a line now and then."""
@@ -192,6 +202,8 @@ def print_collection(collection: Collection) -> None:
         "fingerprint": collection.fingerprint,
         "generation": str(collection.generation),
     }
+    if collection.embedding_width:
+        facts["embedding"] = f"{collection.embedding_width:,} values an image"
     if collection.missing_pixels:
         facts["missing"] = f"{collection.missing_pixels:,} pixels"
     if collection.dropped_duplicates is not None:
@@ -199,6 +211,21 @@ def print_collection(collection: Collection) -> None:
         facts["left out"] += " copies"
     for number, entry in enumerate(collection.appended, 1):
         facts[f"appended {number}"] = f"{entry['n']:,} images of {entry['path']} ({entry['kind']})"
+    for name, value in facts.items():
+        console.print(f"[bold]{name:<12}[/bold]{escape(value)}")
+
+
+def print_raster(raster: Raster) -> None:
+    """Facts of a photograph, one a line."""
+    console = make_console()
+    facts = {
+        "path": raster.path,
+        "source": f"{raster.name}, {raster.source.get('kind')}: {raster.source.get('path')}",
+        "pixels": f"{raster.n_pixels:,}: {' × '.join(map(str, raster.image_shape))}, uint8",
+        "tiles": f"{len(raster.tiles()):,} of {raster.tile[0]} × {raster.tile[1]}",
+        "bytes": f"{size(math.prod(raster.image_shape))} of pixels, {size(raster.stored_bytes())} stored",
+        "fingerprint": raster.fingerprint,
+    }
     for name, value in facts.items():
         console.print(f"[bold]{name:<12}[/bold]{escape(value)}")
 

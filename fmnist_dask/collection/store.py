@@ -90,6 +90,10 @@ class Collection:
         """
         place = place_of(path)
         manifest = read_manifest(place / MANIFEST)
+        if manifest is not None and manifest.get("kind") == "raster":
+            raise CollectionError(
+                f"{place} holds one photograph, not a collection of images", "give a collection of images"
+            )
         if manifest is None or not {"image_shape", "format_version"} <= set(manifest):
             raise _not_a_collection(place)
         if manifest["format_version"] > FORMAT_VERSION:

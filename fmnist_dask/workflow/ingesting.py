@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fmnist_dask.cluster.config import load_cluster
+from fmnist_dask.cluster.config import ClusterConfig, load_cluster
 from fmnist_dask.collection.appending import (
     AppendPlan,
     begin_append,
@@ -19,12 +20,14 @@ from fmnist_dask.collection.joined import Joined, fit_of
 from fmnist_dask.collection.lease import Lease
 from fmnist_dask.collection.place import place_of
 from fmnist_dask.collection.planning import plan_ingest
+from fmnist_dask.collection.raster import Raster, existing_raster, raster_bytes, write_raster
 from fmnist_dask.collection.sources.base import Source
 from fmnist_dask.collection.sources.detect import open_source
+from fmnist_dask.collection.sources.photo import Photo, photo_of
 from fmnist_dask.collection.store import Collection
 from fmnist_dask.errors import UsageError
 from fmnist_dask.passes.local import drive
-from fmnist_dask.passes.protocol import Engine, PassProgress, ProgressCallback
+from fmnist_dask.passes.protocol import Call, Engine, PassProgress, ProgressCallback, Tasks
 from fmnist_dask.workflow.observe import Observer
 from fmnist_dask.workflow.steps.append import attach, copies, is_appended
 from fmnist_dask.workflow.steps.ingest import all_rows, default_store, existing, ingest
@@ -71,16 +74,21 @@ def append_rows(
 
 
 def ingest_source(
-    spec: str | Path,
+    spec: str | Path | Mapping[str, Any],
     store: str | Path | None,
     options: dict[str, Any],
     cluster: Any,
     trust: bool,
     observer: Observer | None,
     append: bool = False,
-) -> Collection:
+) -> Collection | Raster:
     """Make the collection of a source on a cluster, or append to one; see :func:`fmnist_dask.ingest`."""
     watcher = observer or Observer()
+    photo = photo_of(spec, options)
+    if photo is not None:
+        if append:
+            raise UsageError(f"{photo.location} is one photograph, which is appended to nothing", "ingest it alone")
+        return _ingest_photo(photo, store, load_cluster(cluster, trust), watcher)
     source = open_source(spec, options)
     if isinstance(source, Collection):
         if append:
@@ -112,3 +120,22 @@ def ingest_source(
                 collection = make_collection(engine, source, place, progress)
     watcher.collection(collection)
     return collection
+
+
+def _ingest_photo(photo: Photo, store: str | Path | None, config: ClusterConfig, watcher: Observer) -> Raster:
+    """Store a photograph in tiles, on a worker."""
+    place = place_of(store or Path("collections") / f"{photo.name}-{photo.fingerprint[:8]}.zarr")
+    raster = existing_raster(photo, place)
+    if raster is None:
+        from fmnist_dask.cluster.connect import connect
+        from fmnist_dask.passes.distributed import DistributedEngine
+
+        watcher.connecting(config.address or config.class_name)
+        with Lease(place, "an ingest"), connect(config, watcher.connected) as connection:
+            engine = DistributedEngine(connection.client, connection.workers, place)
+            # One task: decoders give a photograph as a whole.
+            call = Call(write_raster, (photo, str(place)))
+            engine.tasks(Tasks("ingest", (call,), task_bytes=raster_bytes(photo), unit="photographs"))
+            raster = Raster.open(place)
+    watcher.raster(raster)
+    return raster

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fmnist_dask.collection.raster import Raster
     from fmnist_dask.collection.sources.base import Source
     from fmnist_dask.collection.store import Collection
     from fmnist_dask.passes.protocol import PassProgress
@@ -26,6 +27,9 @@ class Observer:
 
     def collection(self, collection: Collection) -> None:
         """The collection is there."""
+
+    def raster(self, raster: Raster) -> None:
+        """A photograph is stored."""
 
     def progress(self, names: list[str], progress: PassProgress) -> None:
         """A pass that these steps share, or tasks of one of them, went on."""

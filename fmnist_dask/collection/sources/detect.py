@@ -55,6 +55,8 @@ def open_source(spec: str | Path | Mapping[str, Any], options: Mapping[str, Any]
     SourceError
         Nothing there, or nothing that any source reads.
     """
+    if isinstance(spec, Mapping) and "photo" in spec:
+        raise _one_photograph(str(spec["photo"]))
     place, taken = _resolve(spec, dict(options or {}))
     chunk_mib = taken.pop("chunk_mib", None)
     drop = _switch("drop_duplicates", taken.pop("drop_duplicates", False))
@@ -207,7 +209,9 @@ def _kind_of(files: Files) -> str:
     if not files.is_directory():
         name = files.root.lower()
         found = next((kind for kind, endings in ENDINGS.items() if name.endswith(endings)), None)
-        if found is None or found == "folder":
+        if found == "folder":
+            raise _one_photograph(files.root)
+        if found is None:
             raise SourceError(
                 f"{files.root} is a single file that no source reads; sources are {READ}",
                 f"give the directory: {files.root.rpartition('/')[0]}",
@@ -230,6 +234,13 @@ def _kind_of(files: Files) -> str:
             f"give another directory, or a name: {', '.join(NAMES)}",
         )
     return most
+
+
+def _one_photograph(place: str) -> SourceError:
+    return SourceError(
+        f"{place} is one photograph, and the steps of workflows work on collections of images",
+        f"give the directory that it lies in for all images there; to store it in tiles: fmnist-dask ingest {place}",
+    )
 
 
 def _ending(path: str) -> str:
