@@ -69,7 +69,7 @@ class ClusterTable:
             order=np.argsort(-size, kind="stable").tolist(),
             classes=classes,
             composition=values(dataset, "composition").astype(np.int64) if labelled else None,
-            on="pixels" if on == "pixels" else f"the codes of {on}",
+            on={"pixels": "pixels", "embedding": "the embedding"}.get(on, f"the codes of {on}"),
         )
 
     @property
