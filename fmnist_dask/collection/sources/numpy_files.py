@@ -23,7 +23,7 @@ from fmnist_dask.collection.sources.npy import StoredArray, read_npy_header, tak
 from fmnist_dask.collection.sources.pixels import check_range, check_size, image_shape
 from fmnist_dask.collection.sources.plain import PlainSource
 from fmnist_dask.collection.sources.splits import in_order, split_of
-from fmnist_dask.errors import SourceError
+from fmnist_dask.errors import FmnistDaskError, SourceError
 from fmnist_dask.typing import AnyArray
 
 SUFFIXES = (".npy", ".npz")
@@ -90,6 +90,8 @@ class NumpyFiles(PlainSource):
             try:
                 with zipfile.ZipFile(raw) as archive:
                     yield archive
+            except FmnistDaskError:
+                raise  # some of ours are values' errors, too
             except (zipfile.BadZipFile, ValueError, RuntimeError, zlib.error, EOFError, struct.error) as error:
                 raise UnreadableError(f"no whole archive: {error}") from error
 

@@ -18,7 +18,7 @@ from fmnist_dask.collection.sources.files import FileInfo, Files, Listing, opene
 from fmnist_dask.collection.sources.image_options import take_image_options
 from fmnist_dask.collection.sources.labels import class_names_option, count, plain_text, table_of_counts
 from fmnist_dask.collection.sources.metadata import label_column
-from fmnist_dask.errors import SourceError, UsageError, nearest
+from fmnist_dask.errors import FmnistDaskError, SourceError, UsageError, nearest
 
 #: Rows of encoded images held at a time.
 READ_ROWS = 256
@@ -130,6 +130,8 @@ class Parquet(EncodedSource):
         with self.files_at.open(path) as raw:
             try:
                 yield pq.ParquetFile(raw, buffer_size=BUFFER_BYTES, pre_buffer=False)
+            except FmnistDaskError:
+                raise  # some of ours are values' errors, too
             except (pa.ArrowException, ValueError, OverflowError, KeyError) as error:
                 raise UnreadableError(f"damaged: {(str(error).splitlines() or [''])[0][:160]}") from error
 

@@ -21,6 +21,7 @@ from fmnist_dask.collection.sources.files import FileInfo, Files, Listing, opene
 from fmnist_dask.collection.sources.image_options import take_image_options
 from fmnist_dask.collection.sources.labels import LabelTable, class_names_option, count, plain_text, table_of_counts
 from fmnist_dask.collection.sources.metadata import label_column
+from fmnist_dask.errors import FmnistDaskError
 from fmnist_dask.typing import AnyArray
 
 TARS = (".tar", ".tar.gz", ".tgz")
@@ -141,6 +142,8 @@ class WebDataset(EncodedSource):
                 if packed:
                     while stream.read(1 << 20):
                         pass  # the checksum of gzip comes last
+            except FmnistDaskError:
+                raise  # some of ours are values' errors, too
             except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, OverflowError) as error:
                 raise UnreadableError(f"no whole tar file: {str(error)[:120]}") from error
 
