@@ -17,7 +17,7 @@ from mutating import KINDS
 SCRIPT = Path(__file__).parents[1] / "mutated.py"
 N_INPUTS = 2000
 #: In everyday tests one of so many; a prime, so that all formats and kinds of damage come along.
-SAMPLED = 11
+SAMPLED = 17
 #: Seconds that an input may take. Most take a hundredth; the largest bombs, of 700 MB, some seconds.
 LONGEST = 60
 

@@ -14,7 +14,6 @@ from fmnist_dask.errors import WorkflowError
 STEPS = {
     "look": {"uses": "pixel_stats"},
     "parts": {"uses": "pca", "with": {"n_components": 3}},
-    "groups": {"uses": "kmeans", "with": {"n_clusters": 4}},
 }
 
 
@@ -39,7 +38,7 @@ def run(tmp_path, monkeypatch):
     return carry_out
 
 
-@pytest.mark.parametrize("split", ["train", "test", "all"])
+@pytest.mark.parametrize("split", ["train", "all"])
 def test_steps_find_what_they_would_find_without_the_copies(run, source, split):
     seen = {name: {**spec, "on": "once", "split": split} for name, spec in STEPS.items()}
     viewed = run("viewed", source, {"once": {"uses": "deduplicated"}, **seen})
@@ -56,7 +55,6 @@ def test_steps_find_what_they_would_find_without_the_copies(run, source, split):
     np.testing.assert_allclose(
         viewed["parts"]["explained_variance"], dropped["parts"]["explained_variance"], rtol=1e-12
     )
-    assert viewed.manifest["steps"]["groups"]["n_used"] == dropped.manifest["steps"]["groups"]["n_used"]
     assert "Without copies" in (viewed.path / "report.html").read_text()
 
 

@@ -68,7 +68,7 @@ def test_on_pixels_means_the_images_even_beside_a_step_of_that_name(tmp_path: Pa
         ("name: x\nsteps:\n  a: {uses: pixel_stats, mask: {fraction: 0.5}}", ["w.yaml:3", "pixel_stats", "masked"]),
         (
             "name: x\nsteps:\n  a: {uses: duplicates}\n  b: {uses: pixel_stats, on: a}",
-            ["w.yaml:4", "pixels only", '"a"'],
+            ["w.yaml:4", "neither features nor images", '"a"'],
         ),
         ("name: x\nsteps: [\n", ["w.yaml:", "not valid YAML"]),
         ("- a\n- b", ["w.yaml", "mapping"]),
