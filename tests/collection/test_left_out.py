@@ -173,6 +173,7 @@ ingested(source, sys.argv[1])
 """
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_goes_on(tmp_path):
     place = tmp_path / "x.zarr"
     path = os.pathsep.join([os.path.dirname(__file__), *sys.path])

@@ -102,6 +102,7 @@ def test_sources_in_an_object_store_are_read_like_files(tmp_path, bucket, kind):
     same(remote, local)
 
 
+@pytest.mark.slow
 def test_what_is_left_out_is_left_out_there_too(tmp_path, bucket):
     root = written(
         "folder", tmp_path / "photos", {"train": (random_images(210, (6, 6), 150), np.zeros(210, dtype=int))}
@@ -130,6 +131,7 @@ def test_rows_are_appended_there_too(tmp_path, bucket):
     assert remote.generation == 2
 
 
+@pytest.mark.slow
 def test_an_ingest_that_was_killed_goes_on(tmp_path, bucket):
     """Killed while rows are moved, which is where an object store differs most."""
     root = written("folder", tmp_path / "photos", {"train": (random_images(300, (6, 6)), np.zeros(300, dtype=int))})
@@ -180,6 +182,7 @@ def test_one_process_at_a_time_writes_there(bucket):
     assert not (place / ".lease").exists()
 
 
+@pytest.mark.slow
 def test_worker_processes_ingest_to_and_run_from_an_object_store(tmp_path, bucket, monkeypatch):
     monkeypatch.chdir(tmp_path)
     ingest = [sys.executable, "-c", "from fmnist_dask.cli import main; main()", "ingest", "digits"]
@@ -202,7 +205,8 @@ def test_worker_processes_ingest_to_and_run_from_an_object_store(tmp_path, bucke
     assert os.environ["AWS_ACCESS_KEY_ID"].encode() not in said
 
 
-def test_a_busy_server_is_asked_again(tmp_path):
+@pytest.mark.slow
+def test_a_busy_server_is_asked_once_more(tmp_path):
     with s3_server(busy_every=41):
         remote = ingested(source_of(), f"s3://{BUCKET}/x.zarr", 2048)
         same(remote, ingested(source_of(), tmp_path / "x.zarr", 2048))
