@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import math
 import struct
@@ -194,13 +195,11 @@ def _placed(image: Image, canvas: Canvas) -> tuple[Image, tuple[int, int]]:
 
 def _opened(data: Any, max_pixels: int) -> Image:
     """An image whose header has been read and found harmless."""
-    from PIL import Image
-    from PIL.PngImagePlugin import PngImageFile
-
+    open_any, open_png = _openers()
     file = io.BytesIO(data) if isinstance(data, (bytes, bytearray, memoryview)) else data
     try:
         # Most images of collections are PNG, which need not be guessed.
-        image = PngImageFile(file) if _is_png(data) else Image.open(file, formats=FORMATS)
+        image: Image = open_png(file) if _is_png(data) else open_any(file, formats=FORMATS)
     except MemoryError:
         raise
     except Exception as error:
@@ -211,6 +210,15 @@ def _opened(data: Any, max_pixels: int) -> Image:
     if width * height == 0:
         raise UnreadableError("it has no pixels")
     return image
+
+
+@functools.cache
+def _openers() -> tuple[Any, Any]:
+    """What opens an image of any format, and a PNG file; imported when first needed."""
+    from PIL import Image
+    from PIL.PngImagePlugin import PngImageFile
+
+    return Image.open, PngImageFile
 
 
 def _is_png(data: Any) -> bool:

@@ -16,7 +16,13 @@ from fmnist_dask.collection.sources.decoding import MAX_ENCODED_BYTES, Unreadabl
 from fmnist_dask.collection.sources.encoded import EncodedSource, Item
 from fmnist_dask.collection.sources.files import FileInfo, Files, Listing, opened
 from fmnist_dask.collection.sources.image_options import take_image_options
-from fmnist_dask.collection.sources.labels import class_names_option, count, plain_text, table_of_counts
+from fmnist_dask.collection.sources.labels import (
+    MOST_LABEL_CHARACTERS,
+    class_names_option,
+    count,
+    plain_text,
+    table_of_counts,
+)
 from fmnist_dask.collection.sources.metadata import label_column
 from fmnist_dask.errors import FmnistDaskError, SourceError, UsageError, nearest
 
@@ -155,6 +161,7 @@ class Parquet(EncodedSource):
 
         assert self.columns is not None
         image, label = self.columns
+        known: dict[Any, int] = {}
         first = 0
         for batch in file.iter_batches(
             _batch_rows(group), [group.number], [image] if label is None else [image, label]
@@ -171,19 +178,20 @@ class Parquet(EncodedSource):
                 texts = [] if names is None else names.to_pylist()
                 raw = [None] * (high - low) if labels is None else labels.to_pylist()
                 for at, content in enumerate(data.to_pylist()):
-                    name = (plain_text(texts[at]) if texts else "") or (
-                        f"{group.path}#{group.number}:{first + low + at}"
-                    )
-                    yield self._item(name, content, raw[at])
+                    name = _text(texts[at]) if texts else ""
+                    yield self._item(name or f"{group.path}#{group.number}:{first + low + at}", content, raw[at], known)
             first += len(batch)
             if first >= stop:
                 return
 
-    def _item(self, name: str, data: Any, raw: Any) -> Item:
-        try:
-            label = -1 if self.table is None else self.table.index(raw)
-        except UnreadableError as error:
-            return Item(name, None, -1, str(error))
+    def _item(self, name: str, data: Any, raw: Any, known: dict[Any, int]) -> Item:
+        label = -1 if self.table is None else known.get(raw)
+        if label is None:
+            assert self.table is not None
+            try:
+                label = known[raw] = self.table.index(raw)
+            except UnreadableError as error:
+                return Item(name, None, -1, str(error))
         if not data:
             return Item(name, None, label, "there are no bytes")
         if len(data) > MAX_ENCODED_BYTES:
@@ -213,6 +221,12 @@ class Parquet(EncodedSource):
         page = min(group.size, PAGE_ROWS * group.size // group.rows)
         batch = 2 * _batch_rows(group) * (group.size // group.rows)
         return super().read_bytes() + batch + page + 8 * BUFFER_BYTES + READER_BYTES
+
+
+def _text(value: Any) -> str:
+    """A name, in whatever type it is stored."""
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else "" if value is None else str(value)
+    return text[:MOST_LABEL_CHARACTERS]
 
 
 def _batch_rows(group: _Group) -> int:
