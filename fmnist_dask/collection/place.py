@@ -14,6 +14,8 @@ from fmnist_dask.errors import FmnistDaskError, RunError
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "http": "http", "https": "http"}
 #: Packages whose exceptions tell of network, credentials or a server, and derive from nothing that Python has.
 REMOTE_PACKAGES = frozenset({"aiobotocore", "aiohttp", "aioitertools", "botocore", "fsspec", "gcsfs", "google", "s3fs"})
+#: Lies in a directory of an object store of which everything is in its new place.
+COPIED = "/.copied"
 #: Seconds to wait for a connection, and for the next bytes of an answer.
 CONNECT_SECONDS, READ_SECONDS = 10, 60
 #: How often the driver's library sends a request that fails for reasons that may pass; the driver itself repeats
@@ -129,7 +131,8 @@ def remove_tree(path: Path) -> None:
 def move_tree(source: Path, target: Path) -> None:
     """Put a directory in the place of another. Of one that is there already, nothing is left.
 
-    In an object store everything is copied before anything is removed, so that it can be done again after a kill.
+    In an object store everything is copied before anything is removed, and a mark says when that is so: done again
+    after a kill, what is left of the source is not taken for all of it.
     """
     if is_local(source):
         remove_tree(target)
@@ -140,11 +143,16 @@ def move_tree(source: Path, target: Path) -> None:
         system: Any = origin.fs  # type: ignore[attr-defined]
         old = {name.removeprefix(_root(goal)) for name in system.find(_root(goal))}
         names = [name.removeprefix(_root(origin)) for name in system.find(_root(origin))]
-        for name in names:
-            system.cp_file(_root(origin) + name, _root(goal) + name)
-        if old - set(names):
-            system.rm([_root(goal) + name for name in sorted(old - set(names))])
-        system.rm(_root(origin), recursive=True)
+        if COPIED not in names:
+            for name in names:
+                system.cp_file(_root(origin) + name, _root(goal) + name)
+            if old - set(names):
+                system.rm([_root(goal) + name for name in sorted(old - set(names))])
+            system.pipe_file(_root(origin) + COPIED, b"")
+        rest = [_root(origin) + name for name in names if name != COPIED]
+        if rest:
+            system.rm(rest)
+        system.rm(_root(origin) + COPIED)
 
 
 def read_many(paths: Iterable[Path]) -> list[bytes | None]:

@@ -173,6 +173,31 @@ def test_moving_replaces_what_is_there(bucket):
     assert not (new / "a").exists()
 
 
+@pytest.mark.parametrize("removed", [0, 1, 2])
+def test_a_move_that_was_cut_off_while_it_removed_loses_nothing(bucket, monkeypatch, removed):
+    old, new = place_of(bucket, "old"), place_of(bucket, "new")
+    contents = {name: name.encode() for name in ("a", "b/c", "d")}
+    for name, content in contents.items():
+        (new / name).write_bytes(content)
+    (old / "stale").write_bytes(b"old")
+    system, remove = new.fs, new.fs.rm
+
+    def killed(path, *rest, **options):
+        if isinstance(path, list) and all("/new/" in one for one in path):
+            remove(path[:removed]) if removed else None
+            raise KeyboardInterrupt
+        remove(path, *rest, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(system, "rm", killed)
+        with pytest.raises(KeyboardInterrupt):
+            move_tree(new, old)
+    move_tree(new, old)
+    found = {path.removeprefix(old.path + "/"): system.cat_file(path) for path in system.find(old.path)}
+    assert found == contents
+    assert not system.find(new.path)
+
+
 def test_one_process_at_a_time_writes_there(bucket):
     place = place_of(bucket, "x.zarr")
     with Lease(place, "a test"):
