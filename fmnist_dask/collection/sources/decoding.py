@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from fmnist_dask.collection.sources.png import PlainPng
 from fmnist_dask.typing import UInt8Array
 
 if TYPE_CHECKING:
@@ -119,7 +120,9 @@ def decode(data: Any, canvas: Canvas) -> tuple[UInt8Array, tuple[int, int]]:
 
 
 class Strip:
-    """Images one below the other in a single image of Pillow: small ones take less time to become arrays together.
+    """Images one below the other in a single array, decoded one by one.
+
+    What Pillow decodes is pasted into a strip of its own: small ones take less time to become an array together.
 
     Parameters
     ----------
@@ -128,11 +131,19 @@ class Strip:
     """
 
     def __init__(self, canvas: Canvas, count: int) -> None:
-        from PIL import Image
-
         self.canvas = canvas
         self.count = count
-        self._strip = Image.new(canvas.mode, (canvas.width, canvas.height * count))
+        # A size that was asked for may be above the limit; then each image is refused.
+        fits = canvas.height * canvas.width <= canvas.max_pixels
+        self._plain = PlainPng(canvas.height, canvas.width, canvas.mode if fits else "")
+        self._pixels = np.zeros((count, *canvas.shape), dtype=np.uint8)
+        self._pasted: list[int] = []
+
+    @functools.cached_property
+    def _strip(self) -> Image:
+        from PIL import Image as Images
+
+        return Images.new(self.canvas.mode, (self.canvas.width, self.canvas.height * self.count))
 
     @staticmethod
     def length(canvas: Canvas) -> int:
@@ -150,6 +161,9 @@ class Strip:
             Of another size or in colour, and the canvas does not say what to do then.
         """
         canvas = self.canvas
+        if self._plain.put(data, self._pixels[at]):
+            return canvas.height, canvas.width
+        self._pasted.append(at)
         image = _opened(data, canvas.max_pixels)
         place = (0, at * canvas.height)
         info = image.info
@@ -175,7 +189,12 @@ class Strip:
 
     def pixels(self) -> UInt8Array:
         """All of them, shape (count, y, x) or (count, y, x, channel)."""
-        return np.asarray(self._strip).reshape(self.count, *self.canvas.shape)
+        if self._pasted:
+            pasted = np.asarray(self._strip).reshape(self._pixels.shape)
+            if len(self._pasted) == self.count:
+                return pasted
+            self._pixels[self._pasted] = pasted[self._pasted]
+        return self._pixels
 
 
 def _placed(image: Image, canvas: Canvas) -> tuple[Image, tuple[int, int]]:

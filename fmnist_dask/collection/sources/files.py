@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import itertools
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, NamedTuple, TypeVar
 
 from fmnist_dask.collection.place import driver_remedy, filesystem, is_remote, reaching
 from fmnist_dask.collection.sources.decoding import MAX_ENCODED_BYTES, UnreadableError
-from fmnist_dask.collection.sources.splits import ordered
 from fmnist_dask.errors import SourceError
 
 T = TypeVar("T")
@@ -23,6 +22,12 @@ T = TypeVar("T")
 FETCHED = 64
 #: Bytes that are read at first of a file whose size is not known.
 FIRST_BYTES = 1 << 14
+#: Age (ns) from which on a directory's time of change tells it from what it is after another change.
+SETTLED_NS = 4_000_000_000
+#: A time that no directory has.
+NEVER = -(1 << 63)
+#: How local files are opened: on Windows, their bytes would be taken for text otherwise.
+_READING = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 
 
 class FileInfo(NamedTuple):
@@ -53,10 +58,13 @@ class Files:
         Absolute local path, or a URL that fsspec knows.
     found
         See :meth:`keep_listing`.
+    folders
+        See :meth:`folder_stamps`.
     """
 
     root: str
     found: list[FileInfo] = field(default_factory=list, compare=False, repr=False)
+    folders: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def at(cls, place: str) -> Files:
@@ -124,13 +132,20 @@ class Files:
             info = _local_info(self.root, "")
             return [] if info is None else [info]
         found: list[FileInfo] = []
-        _below_local(self.root, "", found)
+        self.folders.clear()
+        _below_local(self.root, "", found, self.folders)
         return found
+
+    def folder_stamps(self) -> dict[str, int]:
+        """Time of change (ns) of each local directory as of the last listing, or `NEVER`; given once."""
+        folders = dict(self.folders)
+        self.folders.clear()
+        return folders
 
     def names(self) -> list[str]:
         """Paths of all files below a local directory, sorted; found much faster than by :meth:`walk`."""
         found: list[FileInfo] = []
-        _below_local(self.root, "", found, describe=False)
+        _below_local(self.root, "", found)
         return sorted(info.path for info in found)
 
     def _walk_remote(self) -> Iterator[FileInfo]:
@@ -200,10 +215,21 @@ def writable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _below_local(folder: str, base: str, found: list[FileInfo], describe: bool = True) -> None:
-    """Note the files below a directory, described or not; links to directories are not followed."""
+def _below_local(folder: str, base: str, found: list[FileInfo], folders: dict[str, int] | None = None) -> None:
+    """Note the files below a directory; links to directories are not followed.
+
+    Parameters
+    ----------
+    folders
+        Takes the time of change of each directory; without it, files are not described either.
+    """
     try:
-        entries = list(os.scandir(folder))
+        if folders is not None:
+            changed = os.stat(folder).st_mtime_ns
+            # Clocks of file systems tick slowly: another change right now might bear the same time.
+            folders[folder] = changed if time.time_ns() - changed > SETTLED_NS else NEVER
+        with os.scandir(folder) as listed:
+            entries = list(listed)
     except OSError:
         return  # gone meanwhile, or not ours to see
     for entry in entries:
@@ -212,9 +238,9 @@ def _below_local(folder: str, base: str, found: list[FileInfo], describe: bool =
             continue
         try:
             if entry.is_dir(follow_symlinks=False):
-                _below_local(entry.path, f"{base}{name}/", found, describe)
+                _below_local(entry.path, f"{base}{name}/", found, folders)
                 continue
-            if not describe:
+            if folders is None:
                 if entry.is_file():
                     found.append(FileInfo(base + name, -1, ""))
                 continue
@@ -242,93 +268,17 @@ def _remote_info(info: dict[str, Any], path: str) -> FileInfo:
 def _read_local(path: str, size: int) -> bytes | UnreadableError:
     most = MAX_ENCODED_BYTES + 1
     try:
-        with open(path, "rb", buffering=0) as file:
+        # Without a file object, which would ask for what is known, and take longer to make than small files to read.
+        file = os.open(path, _READING)
+        try:
             # A byte more is asked for: where it does not come, the file ends.
-            content = file.read(min(size + 1, most) if size > 0 else FIRST_BYTES)
-            while len(content) not in (size, most) and (more := file.read(most - len(content))):
+            content = os.read(file, min(size + 1, most) if size > 0 else FIRST_BYTES)
+            while len(content) not in (size, most) and (more := os.read(file, most - len(content))):
                 content += more
+        finally:
+            os.close(file)
     except OSError as error:
         return UnreadableError(f"it cannot be read: {error.strerror or error}")
     if len(content) > MAX_ENCODED_BYTES:
         return UnreadableError(f"more than {MAX_ENCODED_BYTES:,} bytes")
     return content or UnreadableError("the file is empty")
-
-
-class Listing:
-    """The files that a source is made of: what it was opened with, and whether they are still the same.
-
-    Parameters
-    ----------
-    files
-        Where they lie.
-    wanted
-        Whether a file is one of them; a function of a module.
-    """
-
-    def __init__(self, files: Files, wanted: Callable[[FileInfo], bool]) -> None:
-        self.files = files
-        self.wanted = wanted
-        self._fresh: str | None = None
-
-    def read(self) -> list[FileInfo]:
-        """The files now, sorted by path."""
-        found = [info for info in self.files.listed_once() if self.wanted(info)]
-        self._fresh = _digest(found)
-        return found
-
-    def digest(self) -> str:
-        """Digest of names, sizes and stamps: of the files as just listed the first time, of the files now later on."""
-        if self._fresh is None:
-            self.read()
-        digest, self._fresh = self._fresh, None
-        assert digest is not None
-        return digest
-
-
-def _digest(files: Iterable[FileInfo]) -> str:
-    text = "\n".join(f"{file.path!r} {file.size} {file.stamp}" for file in files)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def opened(
-    found: Sequence[FileInfo], name: str, kind: str, open_one: Callable[[str], T | None]
-) -> tuple[list[tuple[str, T]], dict[str, str]]:
-    """Open the files of a source, each in the split that its name says, ``train`` first.
-
-    Parameters
-    ----------
-    name
-        What a source that is a single file is called.
-    kind
-        What files are asked for, for people: ``CSV file``.
-    open_one
-        What is known of the file of a path; ``None`` if nothing is in it.
-
-    Returns
-    -------
-    opened
-        (split, what ``open_one`` returned) of each file that is not empty.
-    unreadable
-        Why others could not be opened.
-
-    Raises
-    ------
-    SourceError
-        None could.
-    """
-    kept, unreadable = [], {}
-    paths = [info.path or name for info in found]
-    for split, at in ordered(paths):
-        try:
-            known = open_one(found[at].path)
-        except (OSError, UnreadableError, SourceError) as error:
-            if len(found) == 1 and isinstance(error, SourceError):
-                raise
-            unreadable[writable(paths[at])] = writable((str(error).splitlines() or ["damaged"])[0][:200])
-            continue
-        if known is not None:
-            kept.append((split, known))
-    if not kept:
-        shown = "; ".join(f"{path}: {reason}" for path, reason in list(unreadable.items())[:3])
-        raise SourceError(f"no {kind} of {name} holds images: {shown or 'they are empty'}", "check that it is whole")
-    return kept, unreadable

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import collections
+import functools
 import hashlib
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -12,9 +12,10 @@ import numpy as np
 from fmnist_dask.collection.sources.base import Partition, take_options
 from fmnist_dask.collection.sources.decoding import MAX_ENCODED_BYTES, SUFFIXES, UnreadableError
 from fmnist_dask.collection.sources.encoded import EncodedSource, Item
-from fmnist_dask.collection.sources.files import FETCHED, FileInfo, Files, Listing, writable
+from fmnist_dask.collection.sources.files import FETCHED, FileInfo, Files, writable
 from fmnist_dask.collection.sources.image_options import take_image_options
 from fmnist_dask.collection.sources.labels import checked_names, class_names_option, label_table
+from fmnist_dask.collection.sources.listing import Listing
 from fmnist_dask.collection.sources.metadata import METADATA, read_labels
 from fmnist_dask.collection.sources.splits import SPLIT_NAMES, in_order
 from fmnist_dask.errors import SourceError
@@ -45,9 +46,9 @@ class Folder(EncodedSource):
         self.description = f"Image files of the folder {files.root}."
         self.listing = Listing(files, _is_ours)
         found = self.listing.read()
-        images = [info for info in found if _is_image(info)]
         self.names = _digest(info.path for info in found)
         tables = [info for info in found if _is_table(info)]
+        images = [info for info in found if not _is_table(info)] if tables else found
         if not images:
             raise SourceError(
                 f"{files.root} holds no image files ({', '.join(sorted(SUFFIXES))})",
@@ -60,39 +61,46 @@ class Folder(EncodedSource):
         self._look()
 
     def _arrange(self, images: list[FileInfo], labels: dict[str, Any] | None, given: tuple[str, ...]) -> None:
-        """Sort files into splits and classes, by a table or by the folders they lie in."""
-        paths = [info.path for info in images]
-        parts = [tuple(path.split("/")[:-1]) for path in paths]
-        with_split = self._holds(paths, [bool(part) and part[0].lower() in SPLIT_NAMES for part in parts], "a split")
+        """Sort files, which come by path, into splits and classes, by a table or by the folders they lie in."""
+        folders = [info.path.rpartition("/")[0] for info in images]
+        # What is said of files in one folder is said once.
+        parts = {folder: tuple(folder.split("/")) if folder else () for folder in dict.fromkeys(folders)}
+        in_split = {folder: bool(part) and part[0].lower() in SPLIT_NAMES for folder, part in parts.items()}
+        with_split = self._holds(images, folders, in_split, "a split")
         raw: list[Any]
         if labels is not None:
-            raw = [labels.get(path) for path in paths]
+            raw = [labels.get(info.path) for info in images]
             labelled = True
         else:
             depth = 1 if with_split else 0
-            raw = [part[depth] if len(part) > depth else None for part in parts]
-            labelled = self._holds(paths, [folder is not None for folder in raw], "a class")
+            class_of = {folder: part[depth] if len(part) > depth else None for folder, part in parts.items()}
+            raw = [class_of[folder] for folder in folders]
+            labelled = self._holds(images, folders, {at: name is not None for at, name in class_of.items()}, "a class")
+        reasons: dict[int, str] = {}
         if labelled and labels is None and not given:
             # Folders bear names, whatever they look like: "0" to "9" in order, "00042" as it is.
-            raw = [writable(str(folder)) for folder in raw]
-            names = sorted(set(raw), key=_natural)
+            written = {folder: writable(str(folder)) for folder in set(raw)}
+            names = sorted(written.values(), key=_natural)
             self.class_names = checked_names(tuple(names))
             index = {name: number for number, name in enumerate(names)}
-            codes = [index[folder] for folder in raw]
-            reasons: dict[int, str] = {}
+            code = {folder: index[name] for folder, name in written.items()}
+            codes = [code[folder] for folder in raw]
         elif labelled:
             codes, reasons = self._coded(raw, given)
         else:
-            self.class_names, codes, reasons = (), [-1] * len(raw), {}
-        splits = [SPLIT_NAMES[part[0].lower()] if with_split else "all" for part in parts]
-        names_of_splits = in_order(splits)
-        rows = sorted(range(len(paths)), key=lambda row: (names_of_splits.index(splits[row]), paths[row]))
-        self.paths = [paths[row] for row in rows]
+            self.class_names, codes = (), [-1] * len(raw)
+        split_of = {at: SPLIT_NAMES[part[0].lower()] if with_split else "all" for at, part in parts.items()}
+        names_of_splits = in_order(list(split_of.values()))
+        number = {folder: names_of_splits.index(split) for folder, split in split_of.items()}
+        split = np.array([number[folder] for folder in folders])
+        order = np.argsort(split, kind="stable")
+        rows = order.tolist()
+        self.paths = [images[row].path for row in rows]
         self.sizes = [images[row].size for row in rows]
-        self.class_of = np.array([codes[row] for row in rows], dtype=np.int16)
-        self.reasons = {at: reasons[row] for at, row in enumerate(rows) if row in reasons}
-        counts = collections.Counter(splits)
-        self.partitions = tuple(Partition(name, counts[name]) for name in names_of_splits)
+        self.class_of = np.array(codes, dtype=np.int16)[order]
+        self.reasons = {at: reasons[row] for at, row in enumerate(rows) if row in reasons} if reasons else {}
+        counts = np.bincount(split, minlength=len(names_of_splits)).tolist()
+        self.partitions = tuple(Partition(name, count) for name, count in zip(names_of_splits, counts, strict=True))
 
     def _coded(self, raw: list[Any], given: tuple[str, ...]) -> tuple[list[int], dict[int, str]]:
         """Class indices by a table of labels, and why some images have none."""
@@ -107,16 +115,18 @@ class Folder(EncodedSource):
                 reasons[row] = str(error)
         return codes, reasons
 
-    def _holds(self, paths: list[str], fits: list[bool], what: str) -> bool:
+    def _holds(self, images: list[FileInfo], folders: list[str], fits: dict[str, bool], what: str) -> bool:
         """Whether all files lie in a folder of the kind; a few strays among them are an error, not another layout."""
-        strays = [path for path, fit in zip(paths, fits, strict=True) if not fit]
-        if strays and len(strays) <= STRAY_SHARE * len(paths):
+        if all(fits.values()):
+            return True
+        strays = [info.path for info, folder in zip(images, folders, strict=True) if not fits[folder]]
+        if len(strays) <= STRAY_SHARE * len(images):
             shown = ", ".join(strays[:3]) + (", …" if len(strays) > 3 else "")
             raise SourceError(
-                f"{len(strays):,} of {len(paths):,} images of {self.location} lie outside a folder of {what}: {shown}",
+                f"{len(strays):,} of {len(images):,} images of {self.location} lie outside a folder of {what}: {shown}",
                 "move them into one, or away",
             )
-        return not strays
+        return False
 
     def items(self, partition: int, start: int, stop: int) -> Iterator[Item]:
         """Read files; see :meth:`EncodedSource.items`."""
@@ -141,11 +151,13 @@ class Folder(EncodedSource):
     def has_changed(self) -> bool:
         """Whether there are other files than when the source was opened.
 
-        Of local directories only the names are compared. Files that were written over since have other times, by which
-        they are found when the collection is next used as this source's.
+        Of local directories only the names are compared, of those that have changed at all. Files that were written
+        over since have other times, by which they are found when the collection is next used as this source's.
         """
         if self.files_at.remote or self.embedding is not None:
             return super().has_changed()
+        if self.listing.has_same_names():
+            return False
         names = [name for name in self.files_at.names() if _is_ours(FileInfo(name, -1, ""))]
         return _digest(names) != self.names
 
@@ -164,7 +176,12 @@ def _digest(names: Iterable[str]) -> str:
 
 
 def _is_image(info: FileInfo) -> bool:
-    return "." + info.path.rpartition(".")[2].lower() in SUFFIXES
+    return _has_suffix(info.path.rpartition(".")[2])
+
+
+@functools.lru_cache(1024)
+def _has_suffix(suffix: str) -> bool:
+    return "." + suffix.lower() in SUFFIXES
 
 
 def _is_table(info: FileInfo) -> bool:

@@ -17,8 +17,9 @@ import numpy as np
 
 from fmnist_dask.collection.sources.base import Partition, Rows, take_options
 from fmnist_dask.collection.sources.decoding import UnreadableError
-from fmnist_dask.collection.sources.files import FileInfo, Files, Listing, writable
+from fmnist_dask.collection.sources.files import FileInfo, Files, writable
 from fmnist_dask.collection.sources.labels import count, plain_text, table_of_counts
+from fmnist_dask.collection.sources.listing import Listing
 from fmnist_dask.collection.sources.npy import StoredArray, read_npy_header, taken, texts
 from fmnist_dask.collection.sources.pixels import check_range, check_size, image_shape
 from fmnist_dask.collection.sources.plain import PlainSource

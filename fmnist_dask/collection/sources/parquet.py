@@ -14,7 +14,7 @@ import numpy as np
 from fmnist_dask.collection.sources.base import Partition, take_options
 from fmnist_dask.collection.sources.decoding import MAX_ENCODED_BYTES, UnreadableError
 from fmnist_dask.collection.sources.encoded import EncodedSource, Item
-from fmnist_dask.collection.sources.files import FileInfo, Files, Listing, opened
+from fmnist_dask.collection.sources.files import FileInfo, Files
 from fmnist_dask.collection.sources.image_options import take_image_options
 from fmnist_dask.collection.sources.labels import (
     MOST_LABEL_CHARACTERS,
@@ -23,6 +23,7 @@ from fmnist_dask.collection.sources.labels import (
     plain_text,
     table_of_counts,
 )
+from fmnist_dask.collection.sources.listing import Listing, opened
 from fmnist_dask.collection.sources.metadata import label_column
 from fmnist_dask.errors import FmnistDaskError, SourceError, UsageError, nearest
 

@@ -11,9 +11,10 @@ import numpy as np
 from fmnist_dask.collection.planning import batch_rows
 from fmnist_dask.collection.sources.base import Rows, Source
 from fmnist_dask.collection.sources.decoding import UnreadableError
-from fmnist_dask.collection.sources.files import Files, Listing
+from fmnist_dask.collection.sources.files import Files
 from fmnist_dask.collection.sources.image_options import parse_size
 from fmnist_dask.collection.sources.labels import LabelTable, class_names_option
+from fmnist_dask.collection.sources.listing import Listing
 from fmnist_dask.collection.sources.pixels import PixelOptions, as_pixels, take_pixel_options
 from fmnist_dask.errors import SourceError, UsageError
 from fmnist_dask.typing import AnyArray

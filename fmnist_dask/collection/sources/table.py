@@ -29,8 +29,9 @@ from fmnist_dask.collection.sources.csv_lines import (
     parse,
 )
 from fmnist_dask.collection.sources.decoding import UnreadableError
-from fmnist_dask.collection.sources.files import FileInfo, Files, Listing, opened
+from fmnist_dask.collection.sources.files import FileInfo, Files
 from fmnist_dask.collection.sources.labels import MOST_LABEL_CHARACTERS, count, plain_text, table_of_counts
+from fmnist_dask.collection.sources.listing import Listing, opened
 from fmnist_dask.collection.sources.pixels import check_range, image_shape
 from fmnist_dask.collection.sources.plain import PlainSource, numbers_of
 from fmnist_dask.errors import SourceError, UsageError, nearest

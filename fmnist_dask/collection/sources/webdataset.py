@@ -17,9 +17,10 @@ import numpy as np
 from fmnist_dask.collection.sources.base import Partition, take_options
 from fmnist_dask.collection.sources.decoding import MAX_ENCODED_BYTES, SUFFIXES, UnreadableError
 from fmnist_dask.collection.sources.encoded import EncodedSource, Item
-from fmnist_dask.collection.sources.files import FileInfo, Files, Listing, opened, writable
+from fmnist_dask.collection.sources.files import FileInfo, Files, writable
 from fmnist_dask.collection.sources.image_options import take_image_options
 from fmnist_dask.collection.sources.labels import LabelTable, class_names_option, count, plain_text, table_of_counts
+from fmnist_dask.collection.sources.listing import Listing, opened
 from fmnist_dask.collection.sources.metadata import label_column
 from fmnist_dask.errors import FmnistDaskError
 from fmnist_dask.typing import AnyArray
