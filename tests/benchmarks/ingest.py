@@ -3,7 +3,8 @@
 Fashion-MNIST's 70,000 images as a tree of PNG files, as Parquet, and as tar shards. Ours opens the source (listing,
 headers, labels), decodes, hashes, compresses and writes the collection, and commits it; the cluster runs already. The
 loop lists, decodes into one array in memory, and takes labels from folders or columns; nothing is written. The files
-are in the page cache on both sides. Beside the ratios: what decoding alone takes on the same two workers.
+are in the page cache on both sides. Ours has the extra ``fast``, unless ``--pillow``. Beside the ratios: what decoding
+alone takes on the same two workers.
 """
 
 from __future__ import annotations
@@ -114,6 +115,13 @@ def decoding_alone(root: Path, half: int) -> float:
     return time.perf_counter() - begun
 
 
+def leave_out_extra() -> None:
+    """On a worker: as if the extra ``fast`` were not installed."""
+    import sys
+
+    sys.modules["imagecodecs"] = None  # type: ignore[assignment]
+
+
 def main() -> None:
     """Run both sides in turn."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -121,6 +129,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(data) / "fashion-mnist" if data else None, required=not data)
     parser.add_argument("--kinds", nargs="*", choices=KINDS, default=KINDS)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--pillow", action="store_true", help="as without the extra fast")
     parser.add_argument("--directory", type=Path, default=Path(tempfile.gettempdir()) / "fmnist-dask-benchmarks")
     given = parser.parse_args()
     given.directory.mkdir(parents=True, exist_ok=True)
@@ -129,6 +138,8 @@ def main() -> None:
     for kind in given.kinds:
         # A cluster for each kind: what one has imported is not to count for the next.
         with connect(cluster) as connection:
+            if given.pillow:
+                connection.client.run(leave_out_extra)
             engine = DistributedEngine(connection.client, connection.workers, given.directory / "columns")
             measure(kind, places[kind], places["parquet"], connection, engine, given)
 
@@ -158,8 +169,9 @@ def measure(kind: str, place: Path, parquet: Path, connection: Any, engine: Dist
     median = {name: statistics.median(values) for name, values in seconds.items()}
     ratios = [loop / ours for loop, ours in zip(seconds["loop"], seconds["ours"], strict=True)]
     n, rounded = collection.n, {name: np.round(values, 2) for name, values in seconds.items()}
+    by = "Pillow" if given.pillow else "Pillow and the extra fast"
     show(
-        f"ingest of {n:,} images: {source.kind}, {tasks} tasks, load {os.getloadavg()[0]:.1f}",
+        f"ingest of {n:,} images by {by}: {source.kind}, {tasks} tasks, load {os.getloadavg()[0]:.1f}",
         [
             (
                 "Pillow, single process, nothing written",
@@ -174,7 +186,7 @@ def measure(kind: str, place: Path, parquet: Path, connection: Any, engine: Dist
             ),
             ("of it: opening the source", median["opening"], f"{rounded['opening']}"),
             (
-                "decoding alone on these workers",
+                "decoding alone by Pillow on these workers",
                 median["decoding"],
                 f"{median['decoding'] / median['ours']:.0%} of ours; {rounded['decoding']}",
             ),

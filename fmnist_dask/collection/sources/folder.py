@@ -12,7 +12,7 @@ import numpy as np
 from fmnist_dask.collection.sources.base import Partition, take_options
 from fmnist_dask.collection.sources.decoding import MAX_ENCODED_BYTES, SUFFIXES, UnreadableError
 from fmnist_dask.collection.sources.encoded import EncodedSource, Item
-from fmnist_dask.collection.sources.files import FETCHED, FileInfo, Files, writable
+from fmnist_dask.collection.sources.files import FETCHED, FileInfo, Files, many_objects, writable
 from fmnist_dask.collection.sources.image_options import take_image_options
 from fmnist_dask.collection.sources.labels import checked_names, class_names_option, label_table
 from fmnist_dask.collection.sources.listing import Listing
@@ -57,7 +57,8 @@ class Folder(EncodedSource):
         largest = min(max(info.size for info in images), MAX_ENCODED_BYTES)
         self.encoded = largest * (FETCHED if files.remote else 1)
         labels = read_labels(files, tables, taken["label_column"]) if tables else None
-        self._arrange(images, labels, given)
+        with many_objects():
+            self._arrange(images, labels, given)
         self._look()
 
     def _arrange(self, images: list[FileInfo], labels: dict[str, Any] | None, given: tuple[str, ...]) -> None:
