@@ -307,3 +307,31 @@ def test_sizes_are_brought_to_one_canvas_and_kept_beside_it(tmp_path, fit):
     bar = found.read("image", 0, 3)[2]
     rows = {"pad": [7, 7, 200, 200, 200, 7, 7, 7], "crop": [200] * 8, "stretch": [200] * 8}[fit]
     assert sorted(bar[:, 3].tolist()) == sorted(rows)
+
+
+@pytest.mark.parametrize("age", [0, 3600], ids=["just made", "an hour old"])
+@pytest.mark.parametrize("change", ["added", "renamed", "removed", "in an empty folder"])
+def test_files_that_come_and_go_during_an_ingest_are_noticed(tmp_path, age, change):
+    """Directories that have not changed for a while are told by their times alone; others by the names in them."""
+    tree(tmp_path, "train/cat/1.png", "train/cat/2.png", "train/dog/1.png")
+    (tmp_path / "train" / "empty").mkdir()
+    for place in [tmp_path, *tmp_path.rglob("*")]:
+        then = place.stat().st_mtime - age
+        os.utime(place, (then, then))
+    source = folder(tmp_path)
+    assert source.listing.has_same_names() == (age > 0)
+    assert not source.has_changed()
+    (tmp_path / "train" / "dog" / ".hidden").touch()
+    assert not source.listing.has_same_names()
+    assert not source.has_changed()
+    cats = tmp_path / "train" / "cat"
+    match change:
+        case "added":
+            save(cats / "3.png")
+        case "renamed":
+            (cats / "1.png").rename(cats / "4.png")
+        case "removed":
+            (cats / "1.png").unlink()
+        case _:
+            save(tmp_path / "train" / "empty" / "1.png")
+    assert source.has_changed()
