@@ -9,7 +9,8 @@ import pytest
 from PIL import Image, ImageOps
 from source_files import encoded
 
-from fmnist_dask.collection.sources.decoding import Canvas, MixedError, Strip, UnreadableError, decode, read_header
+from fmnist_dask.collection.sources.canvas import Canvas, MixedError, UnreadableError
+from fmnist_dask.collection.sources.decoding import Strip, decode, read_header
 
 GREY = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
 COLOUR = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)

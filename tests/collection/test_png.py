@@ -14,7 +14,8 @@ from PIL import Image, PngImagePlugin
 from source_files import encoded
 
 from fmnist_dask.collection.sources import png
-from fmnist_dask.collection.sources.decoding import Canvas, MixedError, Strip, UnreadableError
+from fmnist_dask.collection.sources.canvas import Canvas, MixedError, UnreadableError
+from fmnist_dask.collection.sources.decoding import Strip
 
 needs_fast = pytest.mark.skipif(png.decoder() is None, reason="needs the extra fast (imagecodecs)")
 Chunks = list[tuple[bytes, bytes]]

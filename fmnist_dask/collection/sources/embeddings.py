@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fmnist_dask.collection.sources.base import Source
-from fmnist_dask.collection.sources.decoding import UnreadableError
+from fmnist_dask.collection.sources.canvas import UnreadableError
 from fmnist_dask.collection.sources.files import Files
 from fmnist_dask.collection.sources.npy import StoredArray, read_npy_header, taken
 from fmnist_dask.errors import SourceError, UsageError, nearest

@@ -11,16 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fmnist_dask.collection.sources.base import Rows, Source
-from fmnist_dask.collection.sources.decoding import (
-    CHANNELS,
-    Canvas,
-    Header,
-    MixedError,
-    Strip,
-    UnreadableError,
-    quiet,
-    read_header,
-)
+from fmnist_dask.collection.sources.canvas import CHANNELS, Canvas, Header, MixedError, UnreadableError
+from fmnist_dask.collection.sources.decoding import Strip, quiet, read_header
 from fmnist_dask.collection.sources.files import writable
 from fmnist_dask.collection.sources.image_options import ImageOptions
 from fmnist_dask.errors import SourceError

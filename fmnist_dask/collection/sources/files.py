@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple, TypeVar
 
 from fmnist_dask.collection.place import driver_remedy, filesystem, is_remote, reaching
-from fmnist_dask.collection.sources.decoding import MAX_ENCODED_BYTES, UnreadableError
+from fmnist_dask.collection.sources.canvas import UnreadableError
+from fmnist_dask.collection.sources.decoding import MAX_ENCODED_BYTES
 from fmnist_dask.errors import SourceError
 
 T = TypeVar("T")

@@ -16,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 
 from fmnist_dask.collection.sources.base import Partition, Rows, Source, file_identity, take_options
-from fmnist_dask.collection.sources.decoding import MAX_PIXELS
+from fmnist_dask.collection.sources.canvas import MAX_PIXELS
 from fmnist_dask.errors import SourceError
 from fmnist_dask.typing import AnyArray, UInt8Array
 

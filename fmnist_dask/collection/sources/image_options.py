@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from fmnist_dask.collection.sources.decoding import CHANNELS, MAX_PIXELS, Canvas, Fit, Header, MixedError
+from fmnist_dask.collection.sources.canvas import CHANNELS, MAX_PIXELS, Canvas, Fit, Header, MixedError
 from fmnist_dask.errors import UsageError, nearest
 
 Mode = Literal["auto", "gray", "rgb", "keep"]

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from fmnist_dask.collection.sources.decoding import UnreadableError
+from fmnist_dask.collection.sources.canvas import UnreadableError
 from fmnist_dask.collection.sources.files import writable
 from fmnist_dask.errors import SourceError, UsageError
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-from fmnist_dask.collection.sources.decoding import UnreadableError
+from fmnist_dask.collection.sources.canvas import UnreadableError
 from fmnist_dask.collection.sources.files import FileInfo, Files, writable
 from fmnist_dask.collection.sources.splits import ordered
 from fmnist_dask.errors import SourceError

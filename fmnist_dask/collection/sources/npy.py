@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from fmnist_dask.collection.sources.decoding import UnreadableError
+from fmnist_dask.collection.sources.canvas import UnreadableError
 from fmnist_dask.typing import AnyArray
 
 #: Characters that Unicode has; damaged files hold others.

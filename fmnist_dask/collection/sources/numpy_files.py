@@ -16,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 
 from fmnist_dask.collection.sources.base import Partition, Rows, take_options
-from fmnist_dask.collection.sources.decoding import UnreadableError
+from fmnist_dask.collection.sources.canvas import UnreadableError
 from fmnist_dask.collection.sources.files import FileInfo, Files, writable
 from fmnist_dask.collection.sources.labels import count, plain_text, table_of_counts
 from fmnist_dask.collection.sources.listing import Listing

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from fmnist_dask.collection.sources.base import Partition, take_options
-from fmnist_dask.collection.sources.decoding import MAX_ENCODED_BYTES, UnreadableError
+from fmnist_dask.collection.sources.canvas import UnreadableError
+from fmnist_dask.collection.sources.decoding import MAX_ENCODED_BYTES
 from fmnist_dask.collection.sources.encoded import EncodedSource, Item
 from fmnist_dask.collection.sources.files import FileInfo, Files
 from fmnist_dask.collection.sources.image_options import take_image_options

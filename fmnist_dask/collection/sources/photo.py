@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from fmnist_dask.collection.sources.decoding import SUFFIXES, UnreadableError, decode, quiet, read_header
+from fmnist_dask.collection.sources.canvas import UnreadableError
+from fmnist_dask.collection.sources.decoding import SUFFIXES, decode, quiet, read_header
 from fmnist_dask.collection.sources.encoded import DECODING_BYTES
 from fmnist_dask.collection.sources.files import Files
 from fmnist_dask.collection.sources.image_options import take_image_options

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fmnist_dask.collection.sources.decoding import MAX_PIXELS
+from fmnist_dask.collection.sources.canvas import MAX_PIXELS
 from fmnist_dask.errors import SourceError, UsageError
 from fmnist_dask.typing import AnyArray, UInt8Array
 

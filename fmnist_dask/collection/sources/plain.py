@@ -10,7 +10,7 @@ import numpy as np
 
 from fmnist_dask.collection.planning import batch_rows
 from fmnist_dask.collection.sources.base import Rows, Source
-from fmnist_dask.collection.sources.decoding import UnreadableError
+from fmnist_dask.collection.sources.canvas import UnreadableError
 from fmnist_dask.collection.sources.files import Files
 from fmnist_dask.collection.sources.image_options import parse_size
 from fmnist_dask.collection.sources.labels import LabelTable, class_names_option

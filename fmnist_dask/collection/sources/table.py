@@ -14,6 +14,7 @@ from typing import IO, Any
 import numpy as np
 
 from fmnist_dask.collection.sources.base import Partition, Rows, take_options
+from fmnist_dask.collection.sources.canvas import UnreadableError
 from fmnist_dask.collection.sources.csv_lines import (
     BLOCK_BYTES,
     LABEL_NAMES,
@@ -28,7 +29,6 @@ from fmnist_dask.collection.sources.csv_lines import (
     names_of,
     parse,
 )
-from fmnist_dask.collection.sources.decoding import UnreadableError
 from fmnist_dask.collection.sources.files import FileInfo, Files
 from fmnist_dask.collection.sources.labels import MOST_LABEL_CHARACTERS, count, plain_text, table_of_counts
 from fmnist_dask.collection.sources.listing import Listing, opened
