@@ -29,6 +29,9 @@ STATES = "states"
 MOST_CHUNK_ROWS = 1 << 17
 #: The array that says which pixels are missing, where any are.
 MISSING = "missing"
+#: Of images of which pixels are hidden (see ``masked``): the pixels as they are, and which are hidden though known.
+TRUTH = "truth"
+HIDDEN = "hidden"
 
 #: The array of the users' own vectors, where they gave some.
 EMBEDDING = "embedding"

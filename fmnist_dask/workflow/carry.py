@@ -14,6 +14,7 @@ from fmnist_dask.passes.protocol import Engine, PassProgress, Readable
 from fmnist_dask.workflow.advance import Callbacks, Running, advance
 from fmnist_dask.workflow.journal import Journals
 from fmnist_dask.workflow.load import INPUTS, prerequisites
+from fmnist_dask.workflow.masking import as_masked
 from fmnist_dask.workflow.model import Workflow
 from fmnist_dask.workflow.observe import Observer
 from fmnist_dask.workflow.order import algorithm_of
@@ -120,7 +121,7 @@ class StepCarrier:
                 "cannot work with",
                 "fill them in with a low_rank step, or take images without missing pixels",
             )
-        source = self._source(name)
+        source = as_masked(self._source(name), spec)
         data = StepInput(source, spec.split, split_code(source, spec.split), self.workflow.seed, spec.on)
         journal = self.journals.open(name, self.steps[name]["fingerprint"], partial(self._journalled, name))
         return Running(name, algorithm_of(spec, data), source, journal)

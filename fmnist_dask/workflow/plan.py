@@ -27,6 +27,7 @@ from fmnist_dask.passes.protocol import Readable, Scan, Tasks
 from fmnist_dask.passes.sizing import WORKING_BYTES, Workers, check_memory, plan_pass
 from fmnist_dask.typing import AnyArray
 from fmnist_dask.workflow.load import INPUTS, prerequisites
+from fmnist_dask.workflow.masking import as_masked
 from fmnist_dask.workflow.model import Workflow
 from fmnist_dask.workflow.order import algorithm_of, arguments_of, closure
 from fmnist_dask.workflow.registry import Foreseen, StepInput, find_step
@@ -203,7 +204,7 @@ def _passes(workflow: Workflow, chosen: list[str], target: Readable, workers: Wo
         spec = workflow.steps[name]
         if prerequisites(spec, workflow):
             continue
-        data = StepInput(target, spec.split, split_code(target, spec.split), workflow.seed, spec.on)
+        data = StepInput(as_masked(target, spec), spec.split, split_code(target, spec.split), workflow.seed, spec.on)
         algorithm = algorithm_of(spec, data)
         try:
             request = next(algorithm)
@@ -234,7 +235,7 @@ def _later(workflow: Workflow, chosen: list[str], target: Readable, workers: Wor
         foresees = find_step(spec.uses).foresees
         if foresees is None or spec.on not in INPUTS:
             continue
-        data = StepInput(target, spec.split, split_code(target, spec.split), workflow.seed, spec.on)
+        data = StepInput(as_masked(target, spec), spec.split, split_code(target, spec.split), workflow.seed, spec.on)
         for item in foresees(data, **arguments_of(spec)):
             if item.scan is not None:
                 rows.append(_pass_row(item.name, {name: item.scan}, target, workers))

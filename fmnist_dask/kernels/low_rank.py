@@ -1,0 +1,210 @@
+"""Low-rank Gaussian models of rows of which some values are missing: codes, fillings, what is to be expected of both.
+
+A row is ``x = centre + scale · (z W + e)`` with codes z ~ N(0, I) and e ~ N(0, noise): probabilistic PCA (Tipping and
+Bishop 1999). Given the observed values, the mean of the codes solves ``(W_O W_Oᵀ + noise · I) z = W_O x_O`` in the
+observed columns O. That is done for many rows at once by conjugate gradients, whose steps are matrix products: their
+number hardly depends on the rank, since the rows of W are orthogonal and a random part of the columns nearly keeps them
+so, whereas solving each row's system by itself takes rank² times as many operations as there are values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fmnist_dask.typing import AnyArray, BoolArray, FloatArray
+
+#: Most steps of the conjugate gradients; the size of what is left of the right side at which a row is done.
+MOST_STEPS = 200
+TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True)
+class LowRankGaussian:
+    """A model, as float32: what is multiplied, and what is looked up.
+
+    Attributes
+    ----------
+    centre, inverse_scale : float32 arrays, shape (d,)
+    factors : float32 array, shape (k, d)
+        W; its rows are orthogonal.
+    noise
+        Variance, in units of the scale; 0 for least squares.
+    """
+
+    centre: AnyArray
+    inverse_scale: AnyArray
+    factors: AnyArray
+    noise: float
+
+    @property
+    def lengths(self) -> AnyArray:
+        """Squared lengths of the rows of W, shape (k,)."""
+        found: AnyArray = np.einsum("kd,kd->k", self.factors, self.factors)
+        return found
+
+    def centred(self, features: AnyArray, observed: BoolArray | None) -> AnyArray:
+        """Features in the model's units, zero where they are missing; float32, shape (m, d)."""
+        values = features.astype(np.float32)
+        values -= self.centre
+        values *= self.inverse_scale
+        if observed is not None:
+            values[~observed] = 0
+        return values
+
+    def codes(self, values: AnyArray, observed: AnyArray | None) -> AnyArray:
+        """Codes of centred rows.
+
+        Parameters
+        ----------
+        values : float32 array, shape (m, d)
+            Of :meth:`centred`.
+        observed : float32 array, shape (m, d)
+            1 where a value is there; ``None`` where all are.
+
+        Returns
+        -------
+        float32 array, shape (m, k)
+        """
+        lengths = self.lengths
+        right = values @ self.factors.T
+        if observed is None:
+            found: AnyArray = right / np.maximum(lengths + np.float32(self.noise), np.float32(1e-30))
+            return found
+        return self._solved(right, observed, lengths)
+
+    def _solved(self, right: AnyArray, observed: AnyArray, lengths: AnyArray) -> AnyArray:
+        """Conjugate gradients, preconditioned by what a random choice of columns leaves of ``W Wᵀ`` on average."""
+        noise, tiny = np.float32(self.noise), np.float32(1e-30)
+        share = observed.mean(axis=1, dtype=np.float32)[:, None]
+        weights = 1 / np.maximum(share * lengths + noise, tiny)
+        codes = np.zeros_like(right)
+        left = right.copy()
+        step = left * weights
+        product = np.einsum("mk,mk->m", left, step)
+        enough = product * np.float32(TOLERANCE) ** 2
+        for _ in range(MOST_STEPS):
+            if (product <= enough).all():
+                break
+            image = step @ self.factors
+            image *= observed
+            turned = image @ self.factors.T
+            turned += noise * step
+            with np.errstate(divide="ignore", invalid="ignore"):
+                length = np.where(product > enough, product / np.einsum("mk,mk->m", step, turned), 0)
+            codes += length[:, None] * step
+            left -= length[:, None] * turned
+            better = left * weights
+            before, product = product, np.einsum("mk,mk->m", left, better)
+            step *= (product / np.maximum(before, tiny))[:, None]
+            step += better
+        return codes
+
+    def leverages(self, shares: AnyArray) -> AnyArray:
+        """How much of each observed value its own reconstruction takes from it; float32, shape (m, d).
+
+        Parameters
+        ----------
+        shares : float32 array, shape (m,)
+            Of its values that a row has. Which of them it has is averaged over.
+        """
+        weights = 1 / np.maximum(shares[:, None] * self.lengths + np.float32(self.noise), np.float32(1e-30))
+        found: AnyArray = np.minimum(weights @ (self.factors**2), np.float32(0.999))
+        return found
+
+
+def rounder(bound: float) -> float:
+    """What rounds numbers that are added to it and taken away again, so that their sums are exact in float64.
+
+    Parameters
+    ----------
+    bound
+        Of the size of any sum.
+    """
+    return float(1.5 * 2.0 ** max(np.ceil(np.log2(max(bound, 1e-300))), -900))
+
+
+def rounded(values: AnyArray, by: float) -> FloatArray:
+    """Values as multiples of a step that depends on the bound alone; see :func:`rounder`."""
+    found: FloatArray = np.add(values, by, dtype=np.float64)
+    found -= by
+    return found
+
+
+def neighbour_mean(image: AnyArray, observed: BoolArray, otherwise: AnyArray) -> AnyArray:
+    """Mean of the observed ones of each pixel's four neighbours.
+
+    Parameters
+    ----------
+    image : float32 array, shape (m, y, x, channels)
+        Zero where a pixel is missing.
+    observed : bool array, shape (m, y, x)
+    otherwise : float32 array, shape (y, x, channels)
+        What stands in where no neighbour is observed.
+    """
+    total, count = np.zeros_like(image), np.zeros(observed.shape, np.float32)
+    for axis in (1, 2):
+        near: list[slice] = [slice(None)] * 3
+        far: list[slice] = [slice(None)] * 3
+        near[axis], far[axis] = slice(None, -1), slice(1, None)
+        for to, come in ((tuple(near), tuple(far)), (tuple(far), tuple(near))):
+            total[to] += image[come]
+            count[to] += observed[come]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found: AnyArray = np.where(count[..., None] > 0, total / count[..., None], otherwise)
+    return found
+
+
+#: Squared errors that a row of average contrast is taken to have shown before any of its own are counted.
+PRIOR_COUNT = 10.0
+
+
+@dataclass(frozen=True)
+class Filled:
+    """Rows as a model sees them, in units of their features.
+
+    Attributes
+    ----------
+    values : float32 array, shape (m, d)
+        What is expected of every value, within the range of pixels; also of observed ones.
+    codes : float32 array, shape (m, k)
+    contrast : float32 array, shape (m,)
+        How far a row's values lie from what its others say of them, against all rows: its errors are so many times as
+        large.
+    """
+
+    values: AnyArray
+    codes: AnyArray
+    contrast: AnyArray
+
+
+def fill(
+    model: LowRankGaussian, features: AnyArray, observed: BoolArray, error_scale: AnyArray, most: float = 255.0
+) -> Filled:
+    """Reconstruct rows from what is observed of them.
+
+    Parameters
+    ----------
+    features : uint8 array, shape (m, d)
+    observed : bool array, shape (m, d)
+    error_scale : float32 array, shape (d,)
+        Standard deviation of a feature about what the others say of it.
+    most
+        Largest value of a feature.
+    """
+    there = observed.astype(np.float32)
+    centred = model.centred(features, observed)
+    codes = model.codes(centred, there)
+    values = codes @ model.factors
+    residual = (centred - values) * there
+    residual /= 1 - model.leverages(there.mean(axis=1, dtype=np.float32))
+    residual /= model.inverse_scale * np.maximum(error_scale, np.float32(1e-3))
+    # The worst values of a row count as three deviations: they are outliers of few pixels that hardly ever vary.
+    np.clip(residual, -3, 3, out=residual)
+    squares = np.einsum("md,md->m", residual, residual)
+    contrast = np.sqrt((squares + PRIOR_COUNT) / (there.sum(axis=1) + PRIOR_COUNT))
+    values /= model.inverse_scale
+    values += model.centre
+    np.clip(values, 0, most, out=values)
+    return Filled(values, codes, contrast.astype(np.float32))
