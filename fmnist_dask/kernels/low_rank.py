@@ -9,6 +9,7 @@ so, whereas solving each row's system by itself takes rank² times as many opera
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,8 @@ from fmnist_dask.typing import AnyArray, BoolArray, FloatArray
 #: Most steps of the conjugate gradients; the size of what is left of the right side at which a row is done.
 MOST_STEPS = 200
 TOLERANCE = 1e-5
+#: Steps that conjugate gradients are taken to need where ranks are high.
+STEPS_FORESEEN = 30
 
 
 @dataclass(frozen=True)
@@ -67,12 +70,45 @@ class LowRankGaussian:
         -------
         float32 array, shape (m, k)
         """
-        lengths = self.lengths
-        right = values @ self.factors.T
-        if observed is None:
-            found: AnyArray = right / np.maximum(lengths + np.float32(self.noise), np.float32(1e-30))
-            return found
-        return self._solved(right, observed, lengths)
+        if observed is not None and not self._is_pixelwise(observed):
+            return self._solved(values @ self.factors.T, observed, self.lengths)
+        if observed is not None:
+            # What is expected of complete rows is expected of those that are filled in with what is expected.
+            values = self._completed(values, observed)
+        found: AnyArray = values @ self.factors.T
+        found /= np.maximum(self.lengths + np.float32(self.noise), np.float32(1e-30))
+        return found
+
+    def _is_pixelwise(self, observed: AnyArray) -> bool:
+        """Whether to solve for missing values rather than for codes: many codes, few of the values missing."""
+        k, d = self.factors.shape
+        missing = d - float(observed.sum()) / max(len(observed), 1)
+        return self.noise > 0 and missing**3 / 3 + 100 * missing**2 < STEPS_FORESEEN * 0.4 * d * k
+
+    @functools.cached_property
+    def precision(self) -> FloatArray:
+        """Inverse of the covariance of rows, float64, shape (d, d)."""
+        factors = self.factors.astype(np.float64)
+        weights = 1 / (np.einsum("kd,kd->k", factors, factors) + self.noise)
+        found: FloatArray = (np.eye(factors.shape[1]) - (factors.T * weights) @ factors) / self.noise
+        return found
+
+    def _completed(self, values: AnyArray, observed: AnyArray) -> AnyArray:
+        """Centred rows with missing values as expected given the others, by a system for each row."""
+        from scipy.linalg.lapack import dposv
+
+        precision = self.precision
+        right = -(values @ precision)
+        completed = values.copy()
+        for row, there in enumerate(observed):
+            missing = np.flatnonzero(there == 0)
+            if len(missing):
+                among = precision[np.ix_(missing, missing)]
+                _, found, failed = dposv(among, right[row, missing], lower=1, overwrite_a=True)
+                if failed:
+                    found = np.linalg.lstsq(precision[np.ix_(missing, missing)], right[row, missing], None)[0]
+                completed[row, missing] = found
+        return completed
 
     def _solved(self, right: AnyArray, observed: AnyArray, lengths: AnyArray) -> AnyArray:
         """Conjugate gradients, preconditioned by what a random choice of columns leaves of ``W Wᵀ`` on average."""
@@ -172,11 +208,14 @@ class Filled:
     contrast : float32 array, shape (m,)
         How far a row's values lie from what its others say of them, against all rows: its errors are so many times as
         large.
+    ratios : float32 array, shape (m, d)
+        How far observed values lie from what the others say of them, in multiples of what is expected.
     """
 
     values: AnyArray
     codes: AnyArray
     contrast: AnyArray
+    ratios: AnyArray
 
 
 def fill(
@@ -201,10 +240,11 @@ def fill(
     residual /= 1 - model.leverages(there.mean(axis=1, dtype=np.float32))
     residual /= model.inverse_scale * np.maximum(error_scale, np.float32(1e-3))
     # The worst values of a row count as three deviations: they are outliers of few pixels that hardly ever vary.
-    np.clip(residual, -3, 3, out=residual)
-    squares = np.einsum("md,md->m", residual, residual)
-    contrast = np.sqrt((squares + PRIOR_COUNT) / (there.sum(axis=1) + PRIOR_COUNT))
+    clipped = np.clip(residual, -3, 3)
+    squares = np.einsum("md,md->m", clipped, clipped)
+    contrast = np.sqrt((squares + PRIOR_COUNT) / (there.sum(axis=1) + PRIOR_COUNT)).astype(np.float32)
+    residual /= contrast[:, None]
     values /= model.inverse_scale
     values += model.centre
     np.clip(values, 0, most, out=values)
-    return Filled(values, codes, contrast.astype(np.float32))
+    return Filled(values, codes, contrast, residual)

@@ -40,9 +40,9 @@ class LowRankOptions:
         ``noise``: what the factors do not explain is noise of one variance, and codes are the mean of what they may be
         (probabilistic PCA); ``none``: least squares.
     max_iter
-        Most passes of EM, where pixels are missing.
+        Most passes of EM, where pixels are missing; 0 for what the pairs of features say.
     tol
-        Relative change of the objective at which it has converged.
+        Relative change at which EM has converged: of the variances, or without noise of the objective.
     """
 
     rank: int = 64
@@ -147,16 +147,23 @@ def low_rank(
     converged, previous = complete, math.inf
     alone = np.zeros(0)
     if not complete:
-        for iteration in range(options.max_iter):
+        for _ in range(options.max_iter):
             expected = FilledMoments(fit.parameter, fit.rounder)
             filled = (yield Scan({"filled": expected}, split=split))["filled"]
             objective.append(filled["error"])
             alone = filled["alone"] / np.maximum(filled["alone_count"], 1)
-            converged = abs(previous - filled["error"]) <= options.tol * abs(filled["error"])
-            if converged or iteration == options.max_iter - 1:
-                break
-            previous = filled["error"]
+            if options.regularization == "none":
+                converged = abs(previous - objective[-1]) <= options.tol * abs(objective[-1])
+                previous = objective[-1]
+                if converged:
+                    break
+            before = fit.variances
             fit.maximize(filled)
+            # With noise, residuals may grow while the likelihood does: the variances tell.
+            moved = float(np.abs(fit.variances - before).sum())
+            if options.regularization == "noise" and moved <= options.tol * float(before.sum()):
+                converged = True
+                break
     return LowRankModel(
         centre=fit.centre,
         scale=fit.scale,
@@ -253,6 +260,7 @@ class _Fit:
             self.noise = max(left, least)
             kept = np.maximum(self.variances[:k] - self.noise, 0.0)
         self.factors = oriented(vectors.T[::-1][:k]) * np.sqrt(kept)[:, None]
+        self.factors[:, self.never] = 0.0  # but for rounding
 
     def maximize(self, filled: dict[str, Any]) -> None:
         """The best model of rows whose missing values were filled in, and of what is uncertain about these."""

@@ -25,8 +25,8 @@ State = dict[str, Any]
 STEPS = 2.0**34
 #: Simpler ways to fill in, after the model at each rank.
 BASELINES = ("mean of the pixel", "mean of the pixel in its class", "mean of four neighbours")
-#: Deviations within which 95 % of a normal distribution lie.
-INTERVAL = 1.959964
+#: Errors are counted by how many deviations large they are, in steps of this, up to so many steps.
+RATIO_STEP, RATIO_STEPS = 0.01, 1000
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class ImputationScores(Reduction):
     Attributes
     ----------
     imputers
-        Models of ascending ranks; the last is the one whose intervals are checked, and which observed pixels are
+        Models of ascending ranks; the last is the one whose deviations are checked, and which observed pixels are
         compared with.
     mean
         Of each pixel, shape (d,).
@@ -74,7 +74,8 @@ class ImputationScores(Reduction):
             "class_square": np.zeros((methods, classes), np.int64),
             "count": np.zeros(d, np.int64),
             "class_count": np.zeros(classes, np.int64),
-            "within": np.zeros(d, np.int64),
+            "ratio": np.zeros(RATIO_STEPS, np.int64),
+            "hidden_ratio": np.zeros(RATIO_STEPS, np.int64),
             "observed_square": np.zeros(1, np.int64),
             "observed_count": np.zeros(1, np.int64),
         }
@@ -86,7 +87,8 @@ class ImputationScores(Reduction):
         labels = np.where(block.label < 0, len(self.class_mean.values) - 1, block.label)
         truth, hidden = block.array(TRUTH).reshape(-1, d), block.array(HIDDEN).reshape(len(block), -1)
         hidden = np.repeat(hidden, d // hidden.shape[1], axis=1) if len(block) else hidden
-        shape = (*block.image.shape[1:3], -1)
+        height, width = block.image.shape[1:3]
+        shape = (height, width, d // (height * width))
         for part in panels(block.rows):
             x, o, h = features[part], there[part], hidden[part]
             exact = truth[part].astype(np.float32)
@@ -95,9 +97,10 @@ class ImputationScores(Reduction):
                 self._add(state, at, filled.values - exact, h, labels[part])
             # Of the last one, the largest.
             error = np.abs(filled.values - exact)
-            deviation = filled.contrast[:, None] * self.imputers[-1].error_scale.values
+            deviation = filled.contrast[:, None] * np.maximum(self.imputers[-1].error_scale.values, np.float32(1e-3))
             # Whole numbers are meant: half of one is no error.
-            state["within"] += (h & (error <= INTERVAL * deviation + 0.5)).sum(axis=0)
+            state["hidden_ratio"] += _by_size((np.maximum(error - 0.5, 0) / deviation)[h])
+            state["ratio"] += _by_size(np.maximum(np.abs(filled.ratios) - 0.5 / deviation, 0)[o])
             state["observed_square"] += _counted(np.square(error / 255)[o]).sum()
             state["observed_count"] += int(o.sum())
             first = len(self.imputers)
@@ -135,6 +138,23 @@ class ImputationScores(Reduction):
         """What is true, and two rooms more for which pixels are hidden; panels of one method."""
         work = max(imputer.model.work_bytes() for imputer in self.imputers)
         return 4 * rows * source.n_features + work + 256 * 64 * source.n_features
+
+
+def _by_size(ratios: AnyArray) -> IntArray:
+    """How many are of each size."""
+    steps = np.minimum(ratios / np.float32(RATIO_STEP), RATIO_STEPS - 1).astype(np.int64)
+    return np.bincount(steps, minlength=RATIO_STEPS)
+
+
+def interval_of(counts: IntArray, share: float) -> float:
+    """Deviations within which a share of the errors that were counted lies; 0 of none."""
+    together = np.cumsum(counts)
+    return float((np.searchsorted(together, share * together[-1]) + 1) * RATIO_STEP) if together[-1] else 0.0
+
+
+def covered(counts: IntArray, interval: float) -> float:
+    """Share of the errors that lie within so many deviations."""
+    return float(counts[: round(interval / RATIO_STEP)].sum() / max(int(counts.sum()), 1))
 
 
 def _counted(values: AnyArray) -> IntArray:

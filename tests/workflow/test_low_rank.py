@@ -1,0 +1,123 @@
+"""The step ``low_rank`` in workflows: masks, missing pixels, filled images, the report."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import yaml
+from support import random_images
+
+import fmnist_dask
+from fmnist_dask.collection.masked import MaskedImages
+from fmnist_dask.errors import RunError, WorkflowError
+from fmnist_dask.kernels.masking import hidden_pixels
+
+MASK = {"fraction": 0.2, "seed": 1234}
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, cluster):
+    monkeypatch.chdir(tmp_path)
+
+    def carry_out(steps, source, name="some"):
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(yaml.safe_dump({"name": name, "source": source, "steps": steps}))
+        return fmnist_dask.run(path, cluster=str(cluster.client.scheduler.address))
+
+    return carry_out
+
+
+def test_hidden_pixels_are_filled_in_and_scored(run):
+    garments = {"path": "garments", "n": 3000}
+    found = run({"filled": {"uses": "low_rank", "split": "train", "mask": MASK, "with": {"rank": 24}}}, garments)
+    metrics = found.metrics["filled"]
+    filled, images = found["filled"], found.collection
+    n, n_train = images.n, images.splits["train"]
+    image = images.read("image", 0, n)
+    hidden = hidden_pixels(1234, np.arange(n), 784, 0.2).reshape(n, 28, 28)
+    imputed = filled["imputed"].values
+    np.testing.assert_array_equal(imputed[~hidden], image[~hidden])
+    error = (imputed.astype(float) - image)[hidden] / 255
+    of_train = (images.read("split", 0, n) == 0)[:, None, None] & hidden
+    of_train_error = (imputed.astype(float) - image)[of_train] / 255
+    # Whole numbers have been made of what was expected.
+    assert metrics["rmse_heldout"] == pytest.approx(np.sqrt((of_train_error**2).mean()), abs=1e-4)
+    assert metrics["mae_heldout"] == pytest.approx(np.abs(of_train_error).mean(), abs=1e-3)
+    assert np.sqrt((error**2).mean()) < 1.2 * metrics["rmse_heldout"]
+    assert metrics["missing_fraction"] == pytest.approx(0.2, abs=1e-3)
+    assert 0.93 < metrics["coverage_95"] < 0.97
+    assert metrics["rank"] == 24
+    by_method = dict(zip(filled["method"].values.tolist(), filled["rmse"].values.tolist(), strict=True))
+    mean = np.where(hidden | ~of_train.any(axis=(1, 2))[:, None, None], np.nan, image)
+    expected = np.nanmean(mean[:n_train] if n_train == n else mean, axis=0)
+    baseline = np.sqrt((((expected - image) / 255)[of_train] ** 2).mean())
+    assert by_method["mean of the pixel"] == pytest.approx(baseline, rel=1e-4)
+    assert by_method["rank 24"] == metrics["rmse_heldout"] < by_method["mean of four neighbours"]
+    assert by_method["rank 24"] < by_method["rank 8"] < by_method["rank 2"] < by_method["mean of the pixel"]
+    assert filled["codes"].shape == (n, 24)
+    assert np.isfinite(filled["codes"].values).all()
+    report = (found.path / "report.html").read_text()
+    for words in ("Missing pixels, filled in", "Archetypes", "Map of all images", "mean of four neighbours"):
+        assert words in report
+    assert found.manifest["steps"]["filled"]["exact"] is False
+
+
+def test_pixels_that_nobody_knows_are_filled_in_without_a_truth(run, tmp_path):
+    rng = np.random.default_rng(0)
+    smooth = np.kron(random_images(600, (3, 3), seed=2), np.ones((2, 2)))
+    values = np.where(rng.random(smooth.shape) < 0.15, np.nan, smooth)
+    np.save(tmp_path / "some.npy", values)
+    with pytest.raises(RunError, match="low_rank"):
+        run({"parts": {"uses": "pca"}}, str(tmp_path / "some.npy"), "refused")
+    found = run({"filled": {"uses": "low_rank", "with": {"rank": 9}}}, str(tmp_path / "some.npy"))
+    imputed, missing = found["filled"]["imputed"].values, np.isnan(values)
+    np.testing.assert_array_equal(imputed[~missing], values[~missing].astype(np.uint8))
+    # Blocks of four equal pixels: mostly one of them is known.
+    assert np.sqrt(((imputed - smooth)[missing] ** 2).mean()) < 0.25 * smooth.std()
+    metrics = found.metrics["filled"]
+    assert metrics["rmse_heldout"] is None
+    assert metrics["coverage_95"] is None
+    assert metrics["missing_fraction"] == pytest.approx(0.15, abs=0.01)
+    both = run({"more": {"uses": "low_rank", "mask": MASK, "with": {"rank": 9}}}, str(tmp_path / "some.npy"), "both")
+    assert both.metrics["more"]["missing_fraction"] == pytest.approx(0.15 + 0.85 * 0.2, abs=0.01)
+    assert both.metrics["more"]["rmse_heldout"] < 0.3 * smooth.std() / 255
+
+
+def test_complete_images_are_modelled_exactly_and_other_steps_work_on_codes(run):
+    steps = {
+        "plane": {"uses": "low_rank", "with": {"rank": 2, "regularization": "none"}},
+        "groups": {"uses": "kmeans", "on": "plane", "with": {"n_clusters": 3}},
+    }
+    found = run(steps, {"path": "garments", "n": 1500})
+    image = found.collection.read("image", 0, 1500).reshape(1500, -1).astype(float)
+    lengths = np.linalg.svd(image)[1]
+    assert found.metrics["plane"]["objective"] == pytest.approx((lengths[2:] ** 2).sum(), rel=1e-8)
+    assert found.metrics["plane"]["rmse_observed"] == pytest.approx(
+        np.sqrt((lengths[2:] ** 2).mean() * 782 / image.size) / 255
+    )
+    assert "imputed" not in found["plane"]
+    codes = found["plane"]["codes"].values
+    components = found["plane"]["components"].values.reshape(2, -1)
+    residual = image - codes @ components
+    assert (residual**2).sum() == pytest.approx(found.metrics["plane"]["objective"], rel=1e-5)
+    assert found.manifest["steps"]["plane"]["exact"] is True
+    assert found.metrics["groups"]["inertia"] > 0
+
+
+def test_steps_that_see_all_pixels_refuse_a_mask(run):
+    with pytest.raises(WorkflowError, match="masked images"):
+        run({"parts": {"uses": "pca", "mask": MASK}}, "garments")
+
+
+def test_hidden_pixels_cannot_be_read_by_mistake(run):
+    found = run({"plane": {"uses": "low_rank", "with": {"rank": 1}}}, {"path": "garments", "n": 600})
+    whole, masked = found.collection, MaskedImages.over(found.collection, 0.5, 3)
+    block = masked.block(0, 300)
+    hidden = block.array("missing")
+    assert 0.4 < hidden.mean() < 0.6
+    assert not block.image[hidden].any()
+    np.testing.assert_array_equal(block.image, masked.read("image", 0, 300))
+    np.testing.assert_array_equal(block.image[~hidden], whole.read("image", 0, 300)[~hidden])
+    np.testing.assert_array_equal(block.array("truth"), whole.read("image", 0, 300))
+    np.testing.assert_array_equal(block.array("hidden"), hidden)
+    assert MaskedImages.over(whole, 0.5, 4) != masked
