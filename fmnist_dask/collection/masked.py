@@ -74,6 +74,8 @@ class MaskedImages(View):
                 image = block.array(TRUTH).copy()
                 image[block.array(MISSING)] = 0
                 return image
+            if name == MISSING and not self.missing_pixels:
+                return block.array(HIDDEN)
             return self.read(name, start, stop)
 
         block = Block(np.arange(start, stop, dtype=np.int64), load)

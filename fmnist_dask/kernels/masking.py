@@ -10,6 +10,8 @@ from fmnist_dask.typing import BoolArray, IntArray
 #: Fields of a 64-bit word, and values that each can have: fractions are met to within 1 / 65,536.
 FIELDS = 4
 LEVELS = 1 << 16
+#: Rows at a time: words take several times the room of what they say.
+SLAB_ROWS = 1024
 
 
 def hidden_pixels(seed: int, rows: IntArray, pixels: int, fraction: float) -> BoolArray:
@@ -28,8 +30,11 @@ def hidden_pixels(seed: int, rows: IntArray, pixels: int, fraction: float) -> Bo
     -------
     bool array, shape (m, pixels)
     """
-    words = random_words(seed, rows, 0, -(-pixels // FIELDS))
-    # Words of a row lie together; their 16-bit fields in the order of a little-endian machine.
-    fields = np.ascontiguousarray(words.T).astype("<u8", copy=False).view("<u2")
-    hidden: BoolArray = fields[:, :pixels] < round(fraction * LEVELS)
+    hidden = np.empty((len(rows), pixels), dtype=np.bool_)
+    level = np.uint16(round(fraction * LEVELS))
+    for start in range(0, len(rows), SLAB_ROWS):
+        words = random_words(seed, rows[start : start + SLAB_ROWS], 0, -(-pixels // FIELDS))
+        # Words of a row lie together; their 16-bit fields in the order of a little-endian machine.
+        fields = np.ascontiguousarray(words.T).astype("<u8", copy=False).view("<u2")
+        np.less(fields[:, :pixels], level, out=hidden[start : start + SLAB_ROWS])
     return hidden

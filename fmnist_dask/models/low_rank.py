@@ -255,7 +255,8 @@ class _Fit:
         if self.options.regularization == "none":
             self.noise, kept = 0.0, self.variances[:k]
         else:
-            least = LEAST_NOISE * max(float(self.variances.mean()), 1e-12)
+            # What only pairs of features have, variances below zero, shows how far off the others are.
+            least = max(LEAST_NOISE * max(float(self.variances.mean()), 1e-12), -float(lengths[0]))
             left = float(lengths[::-1][k:].mean()) if k < len(lengths) else 0.0
             self.noise = max(left, least)
             kept = np.maximum(self.variances[:k] - self.noise, 0.0)

@@ -16,7 +16,7 @@ from fmnist_dask.kernels.projection import panels
 from fmnist_dask.passes.parameters import ArrayParameter
 from fmnist_dask.passes.protocol import Column, Readable, Reduction, Variable
 from fmnist_dask.passes.reductions.codes import cells_of
-from fmnist_dask.passes.reductions.low_rank import ModelParameter, observed_features
+from fmnist_dask.passes.reductions.low_rank import MASK_ROOMS, ModelParameter, observed_features
 from fmnist_dask.passes.reductions.subset import SUBSET_STREAM, RandomSubset
 from fmnist_dask.typing import AnyArray, BoolArray, IntArray
 
@@ -137,7 +137,7 @@ class ImputationScores(Reduction):
     def task_bytes(self, source: Readable, rows: int) -> int:
         """What is true, and two rooms more for which pixels are hidden; panels of one method."""
         work = max(imputer.model.work_bytes() for imputer in self.imputers)
-        return 4 * rows * source.n_features + work + 256 * 64 * source.n_features
+        return (MASK_ROOMS + 1) * rows * source.n_features + work + 256 * 64 * source.n_features
 
 
 def _by_size(ratios: AnyArray) -> IntArray:
@@ -200,29 +200,27 @@ class Imputed(Column):
     def compute(self, block: Block) -> Mapping[str, AnyArray]:
         """Fill in."""
         features, there = block.features, observed_features(block)
-        parts = []
+        codes = np.empty((len(features), len(self.imputer.model.factors.values)), np.float32)
+        contrast = np.empty(len(features), np.float32)
         images = features.copy() if self.images else features
         for part in panels(block.rows):
             filled = self.imputer(features[part], there[part])
-            parts.append(filled)
+            codes[part], contrast[part] = filled.codes, filled.contrast
             if self.images:
                 images[part] = np.where(there[part], features[part], np.rint(filled.values).astype(np.uint8))
-        k = len(self.imputer.model.factors.values)
-        codes = np.concatenate([filled.codes for filled in parts]) if parts else np.zeros((0, k), np.float32)
         found: dict[str, AnyArray] = {"codes": codes, "label": block.label}
         if self.edges is not None:
             found["plane"] = cells_of(codes[:, :2].astype(np.float64), self.edges.values, self.cells)
         if self.images:
-            found["imputed"] = images.reshape(block.image.shape)
-            contrast = [filled.contrast for filled in parts] or [np.zeros(0, np.float32)]
-            found["contrast"] = np.concatenate(contrast)
+            found |= {"imputed": images.reshape(block.image.shape), "contrast": contrast}
         return found
 
     def task_bytes(self, source: Readable, rows: int) -> int:
         """Codes twice, which features are there, filled images, and panels."""
         k = len(self.imputer.model.factors.values)
         d = source.n_features
-        return rows * (12 * k + 3 * d + 64) + self.imputer.model.work_bytes() + 256 * 24 * d
+        rooms = MASK_ROOMS + 2 * self.images
+        return rows * (12 * k + rooms * d + 64) + self.imputer.model.work_bytes() + 256 * 24 * d
 
 
 @dataclass(frozen=True)
@@ -250,6 +248,10 @@ class MaskedSubset(RandomSubset):
     def part_bytes(self, source: Readable, rows: int) -> int:
         """Three times the images."""
         return 3 * super().part_bytes(source, rows)
+
+    def task_bytes(self, source: Readable, rows: int) -> int:
+        """What a block has beside its images."""
+        return super().task_bytes(source, rows) + MASK_ROOMS * rows * source.n_features
 
     def kept_as(self) -> Any:
         """Nothing is kept of images that are seen through a mask."""

@@ -18,6 +18,9 @@ from fmnist_dask.passes.protocol import Readable, Reduction
 from fmnist_dask.typing import AnyArray, BoolArray
 
 State = dict[str, Any]
+#: Of a block whose pixels are partly missing, what it has beside its image: as it was, which pixels are hidden,
+#: missing, and there; in the size of the image.
+MASK_ROOMS = 4
 
 
 def observed_features(block: Block) -> BoolArray:
@@ -102,7 +105,7 @@ class PairMoments(Reduction):
     def task_bytes(self, source: Readable, rows: int) -> int:
         """Products of one panel, the panel, and which features of all rows are there."""
         d = source.n_features
-        return 12 * d * d + 24 * EXACT_ROWS * d + 4 * rows * d
+        return 12 * d * d + 24 * EXACT_ROWS * d + MASK_ROOMS * rows * d
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,8 @@ class ModelParameter:
     def work_bytes(self) -> int:
         """Memory of the codes of one panel, and of what they are found with."""
         k, d = self.factors.values.shape
-        return int(4 * PANEL_ROWS * (8 * d + 10 * k) + 4 * k * d)
+        by_pixels = 24 * d * d if 4 * k > d else 0
+        return int(4 * PANEL_ROWS * (8 * d + 10 * k) + 4 * k * d + by_pixels)
 
 
 @dataclass(frozen=True)
@@ -197,4 +201,4 @@ class FilledMoments(Reduction):
     def task_bytes(self, source: Readable, rows: int) -> int:
         """The product of one panel, rounded, its codes, and which features of all rows are there."""
         d = source.n_features
-        return 12 * d * d + self.model.work_bytes() + 3 * rows * d
+        return 12 * d * d + self.model.work_bytes() + MASK_ROOMS * rows * d

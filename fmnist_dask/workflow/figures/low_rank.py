@@ -96,9 +96,10 @@ def _archetypes(dataset: xarray.Dataset, context: ReportContext) -> Section:
     ]
     objective = values(dataset, "objective").astype(np.float64)
     if len(objective) > 1:
+        above = 100 * (objective / objective.min() - 1)
         blocks.append(
             Figure(
-                objective_lines([objective / objective[0]], 0, "pass of EM", "squared residuals, against the first"),
+                objective_lines([above], 0, "pass of EM", "squared residuals, % above the least"),
                 title="How the model came to rest",
                 caption=""
                 if int(dataset.attrs.get("converged", 1))
@@ -137,7 +138,7 @@ def _with_holes(image: AnyArray, missing: AnyArray) -> AnyArray:
 
 
 def _example_pictures(dataset: xarray.Dataset, at: int) -> list[Picture]:
-    """One image: as it is, with its holes, filled in, and reconstructed."""
+    """One image: with its holes, filled in, as it is, and how far off it is expected to be."""
     if "example_truth" not in dataset or at >= dataset.sizes["example"]:
         return []
     truth, missing = dataset["example_truth"][at].values, dataset["example_missing"][at].values
@@ -148,8 +149,7 @@ def _example_pictures(dataset: xarray.Dataset, at: int) -> list[Picture]:
         picture(_with_holes(truth, missing), f"image {row} with missing pixels marked", ("missing",)),
         picture(dataset["example_imputed"][at].values, f"image {row} filled in", ("filled in",)),
         picture(truth, f"image {row} as it is", ("truth",)),
-        picture(dataset["example_reconstructed"][at].values, f"image {row} reconstructed", ("reconstructed",)),
-        brightness_picture(4 * uncertain, f"standard deviation of image {row}", ("deviation × 4",)),
+        brightness_picture(4 * uncertain, f"standard deviation of image {row}", ("off by × 4",)),
     ]
 
 
@@ -157,7 +157,7 @@ def _filling(dataset: xarray.Dataset, context: ReportContext) -> Section:
     blocks: list[Block] = []
     tiles = [Tile(tuple(_example_pictures(dataset, at))) for at in range(dataset.sizes.get("example", 0))]
     if tiles:
-        note = "Orange: missing. Deviation: how far off each filled-in pixel is expected to be, four times as bright."
+        note = "Orange: missing. Off by: the standard deviation expected of each filled-in pixel, four times as bright."
         blocks.append(Gallery(tuple(tiles), heading="Examples, of all classes", note=note, visible=6))
     lead = "Missing pixels are filled in by what the model expects of them, given the others of their image."
     if "method" in dataset and context.metrics.get("rmse_heldout") is not None:
@@ -200,14 +200,14 @@ def _scores(dataset: xarray.Dataset) -> list[Block]:
     by_class = values(dataset, "class_rmse")
     shown = [int(of_model[-1]), *np.flatnonzero(ranks == 0).tolist()]
     all_methods = Table(
-        ("way to fill in", "root mean square error", "mean absolute error"),
+        ("way to fill in", "RMSE", "MAE"),
         tuple((names[at], f"{errors[at]:.4f}", f"{absolute[at]:.4f}") for at in range(len(names))),
-        caption=f"At hidden pixels; {ERROR}.",
+        caption=f"At hidden pixels: {ERROR}, and mean absolute error.",
     )
     table = Table(
         ("class", *(names[at] for at in shown)),
         tuple((name, *(f"{by_class[at, number]:.4f}" for at in shown)) for number, name in enumerate(classes)),
-        caption=f"By class, {ERROR}.",
+        caption=f"By class: {ERROR}.",
     )
     bar = Figure(colour_bar(mapper, "root mean square error, brightness 0 to 1"))
     return [Grid((by_rank, heat), min_width=380), Grid((bar,), min_width=280), all_methods, table]

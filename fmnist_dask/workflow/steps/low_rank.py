@@ -44,6 +44,9 @@ def _foresees(data: StepInput, *, rank: int, impute: bool, **others: Any) -> Ite
     yield Foreseen("each pass of EM", Scan({"filled": FilledMoments(model, rounder(1.0))}, split=data.split))
     imputer = Imputer(model, ArrayParameter(np.ones(d, np.float32)))
     yield Foreseen("filling in", Scan({}, {"codes": Imputed(imputer, images=impute)}))
+    means = (ArrayParameter(np.zeros(d, np.float32)), ArrayParameter(np.zeros((1, d), np.float32)))
+    scores = ImputationScores((imputer,) * len(_ranks(k)), *means)
+    yield Foreseen("scoring", Scan({"scores": scores}, split=data.split))
 
 
 @step(
