@@ -9,7 +9,8 @@ from support import random_images
 
 import fmnist_dask
 from fmnist_dask.collection.masked import MaskedImages
-from fmnist_dask.errors import RunError, WorkflowError
+from fmnist_dask.collection.sources.detect import open_source
+from fmnist_dask.errors import RunError, SourceError, UsageError, WorkflowError
 from fmnist_dask.kernels.masking import hidden_pixels
 
 MASK = {"fraction": 0.2, "seed": 1234}
@@ -104,6 +105,54 @@ def test_complete_images_are_modelled_exactly_and_other_steps_work_on_codes(run)
     assert (residual**2).sum() == pytest.approx(found.metrics["plane"]["objective"], rel=1e-5)
     assert found.manifest["steps"]["plane"]["exact"] is True
     assert found.metrics["groups"]["inertia"] > 0
+
+
+def test_filled_images_are_a_source_for_other_workflows(run, tmp_path):
+    rng = np.random.default_rng(1)
+    smooth = np.kron(random_images(500, (3, 3), seed=2), np.ones((2, 2)))
+    values = np.where(rng.random(smooth.shape) < 0.15, np.nan, smooth)
+    labels = rng.integers(0, 3, 500)
+    np.savez(
+        tmp_path / "some.npz", x_train=values[:400], y_train=labels[:400], x_test=values[400:], y_test=labels[400:]
+    )
+    steps = {"filled": {"uses": "low_rank", "with": {"rank": 9}}, "other": {"uses": "low_rank", "with": {"rank": 2}}}
+    first = run(steps, str(tmp_path / "some.npz"))
+    with pytest.raises(UsageError, match="filled, other"):
+        open_source(first.path)
+    with pytest.raises(UsageError, match="no step"):
+        open_source({"path": str(first.path), "step": "fill"})
+    source = {"path": str(first.path), "step": "filled"}
+    second = run({"parts": {"uses": "pca", "with": {"n_components": 2}}}, source, "again")
+    made = second.collection
+    assert made.missing_pixels == 0
+    assert made.splits == {"train": 400, "test": 100}
+    np.testing.assert_array_equal(made.read("image", 0, 500), first["filled"]["imputed"].values)
+    for name in ("label", "split", "source_name", "height"):
+        np.testing.assert_array_equal(made.read(name, 0, 500), first.collection.read(name, 0, 500))
+    assert second.metrics["parts"]["explained_variance_ratio_sum"] > 0
+    with pytest.raises(SourceError, match="no step of the run"):
+        open_source(second.path)
+
+
+def test_filled_images_of_a_collection_that_grew_lie_by_split(run, tmp_path, cluster):
+    """Rows of a split that were appended lie behind those of other splits in the old collection, not in the new one."""
+    rng = np.random.default_rng(1)
+    image = random_images(600, (5, 4), seed=3)
+    values = np.where(rng.random(image.shape) < 0.1, np.nan, image)
+    for name, part in (("first", slice(0, 300)), ("more", slice(300, 600))):
+        half = (part.start + part.stop) // 2
+        arrays = {"x_train": values[part.start : half], "x_test": values[half : part.stop]}
+        np.savez(tmp_path / f"{name}.npz", **arrays)
+    store, address = tmp_path / "some.zarr", str(cluster.client.scheduler.address)
+    fmnist_dask.ingest(tmp_path / "first.npz", store, cluster=address)
+    fmnist_dask.ingest(tmp_path / "more.npz", store, cluster=address, append=True)
+    first = run({"filled": {"uses": "low_rank", "with": {"rank": 3}}}, str(store))
+    second = run({"look": {"uses": "pixel_stats"}}, str(first.path), "again")
+    old_split, made = first.collection.read("split", 0, 600), second.collection
+    assert (np.diff(old_split) != 0).sum() == 3
+    order = np.argsort(old_split, kind="stable")
+    np.testing.assert_array_equal(made.read("split", 0, 600), old_split[order])
+    np.testing.assert_array_equal(made.read("image", 0, 600), first["filled"]["imputed"].values[order])
 
 
 def test_colour_images_lose_all_channels_of_a_pixel(run, tmp_path):

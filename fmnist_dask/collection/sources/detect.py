@@ -13,6 +13,7 @@ from fmnist_dask.collection.place import is_remote, place_of, reaching
 from fmnist_dask.collection.sources.base import Source
 from fmnist_dask.collection.sources.decoding import SUFFIXES
 from fmnist_dask.collection.sources.files import Files
+from fmnist_dask.collection.sources.filled import Filled, is_run
 from fmnist_dask.collection.sources.named import DATA_SETS
 from fmnist_dask.collection.store import Collection
 from fmnist_dask.errors import SourceError, UsageError, nearest
@@ -29,7 +30,7 @@ ENDINGS: dict[str, tuple[str, ...]] = {
 }
 READ = (
     "IDX files (train-images-idx3-ubyte[.gz]), Parquet, tar shards, CSV, NPZ and NPY files, "
-    "image files (PNG, JPEG, WebP, BMP, GIF, TIFF), collections"
+    "image files (PNG, JPEG, WebP, BMP, GIF, TIFF), collections, runs that have filled in pixels"
 )
 
 
@@ -134,6 +135,8 @@ def _open_path(path: Path, options: dict[str, Any]) -> Source | Collection:
             raise SourceError(f'no source "{path}": neither a known name nor a path', nearest(str(path), NAMES))
         raise SourceError(f"no source at {path}: nothing is there", "check the path")
     if path.is_dir():
+        if is_run(path):
+            return Filled(path, options)
         collection = _collection_at(path, options)
         if collection is not None:
             return collection
