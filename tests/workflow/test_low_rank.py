@@ -28,6 +28,11 @@ def run(tmp_path, monkeypatch, cluster):
     return carry_out
 
 
+def errors_of(dataset):
+    """Root mean square error of each way to fill in."""
+    return dict(zip(dataset["method"].values.tolist(), dataset["rmse"].values.tolist(), strict=True))
+
+
 def test_hidden_pixels_are_filled_in_and_scored(run):
     garments = {"path": "garments", "n": 3000}
     found = run({"filled": {"uses": "low_rank", "split": "train", "mask": MASK, "with": {"rank": 24}}}, garments)
@@ -48,7 +53,7 @@ def test_hidden_pixels_are_filled_in_and_scored(run):
     assert metrics["missing_fraction"] == pytest.approx(0.2, abs=1e-3)
     assert 0.93 < metrics["coverage_95"] < 0.97
     assert metrics["rank"] == 24
-    by_method = dict(zip(filled["method"].values.tolist(), filled["rmse"].values.tolist(), strict=True))
+    by_method = errors_of(filled)
     mean = np.where(hidden | ~of_train.any(axis=(1, 2))[:, None, None], np.nan, image)
     expected = np.nanmean(mean[:n_train] if n_train == n else mean, axis=0)
     baseline = np.sqrt((((expected - image) / 255)[of_train] ** 2).mean())
@@ -167,7 +172,7 @@ def test_colour_images_lose_all_channels_of_a_pixel(run, tmp_path):
     assert not changed[~hidden].any()
     error = np.sqrt(((filled["imputed"].values.astype(float) - image)[hidden] ** 2).mean()) / 255
     assert found.metrics["filled"]["rmse_heldout"] == pytest.approx(error, abs=2e-3)
-    by_method = dict(zip(filled["method"].values.tolist(), filled["rmse"].values.tolist(), strict=True))
+    by_method = errors_of(filled)
     assert by_method["rank 4"] < 0.6 * by_method["mean of the pixel"]
     assert int(filled["hidden"]) == hidden.sum()
     assert "Missing pixels, filled in" in (found.path / "report.html").read_text()
@@ -177,6 +182,25 @@ def test_more_values_than_pairs_fit_is_said_with_a_remedy(run, tmp_path):
     np.savez(tmp_path / "large.npz", x_train=random_images(20, (40, 40, 3)), y_train=np.zeros(20, int))
     with pytest.raises(RunError, match=r"images of 4,800 values.*up to 4,096"):
         run({"filled": {"uses": "low_rank"}}, str(tmp_path / "large.npz"))
+
+
+def test_images_that_another_step_keeps_are_masked_like_all(run, tmp_path):
+    images = random_images(500, (6, 6), 200, seed=4)
+    np.savez(tmp_path / "some.npz", x_train=images, y_train=np.arange(500) % 3)
+    steps = {
+        "once": {"uses": "deduplicated"},
+        "filled": {"uses": "low_rank", "on": "once", "mask": MASK, "with": {"rank": 5}},
+    }
+    found = run(steps, str(tmp_path / "some.npz"))
+    kept = found["once"]["kept"].values
+    assert 100 < kept.sum() < 400
+    hidden = hidden_pixels(1234, np.arange(500), 36, 0.2)
+    assert found.manifest["steps"]["filled"]["n_used"] == kept.sum()
+    assert found.metrics["filled"]["missing_fraction"] == pytest.approx(hidden[kept].mean(), rel=1e-9)
+    mean = np.where(hidden | ~kept[:, None], np.nan, images.reshape(500, -1))
+    error = (np.nanmean(mean, axis=0) - images.reshape(500, -1))[kept][hidden[kept]] / 255
+    by_method = errors_of(found["filled"])
+    assert by_method["mean of the pixel"] == pytest.approx(np.sqrt((error**2).mean()), rel=1e-4)
 
 
 def test_steps_that_see_all_pixels_refuse_a_mask(run):

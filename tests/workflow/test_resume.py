@@ -172,7 +172,9 @@ def test_a_driver_killed_goes_on_where_it_was(
         # What was saved is not answered, and so saved, again.
         again = [event["answers"] for event in told if (event["event"], event["step"]) == ("checkpoint", name)]
         assert again == list(range(saved[name] + 1, saved[name] + 1 + len(again)))
-    assert new["long"]["resumed_passes"] >= 1
+    # Steps save one after the other: of two answers, none need be that of the long one.
+    assert sum(saved.values()) >= 1
+    assert new["long"]["resumed_passes"] >= min(saved["long"], 1) >= (checkpoints > len(PASSES))
     assert run.manifest["passes"] == max(record["passes"] - record["resumed_passes"] for record in new.values())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,10 +124,13 @@ class ModelParameter:
         made = [ArrayParameter(np.ascontiguousarray(array, np.float32)) for array in (centre, 1 / scale, factors)]
         return cls(made[0], made[1], made[2], noise)
 
-    @property
+    @functools.cached_property
     def model(self) -> LowRankGaussian:
-        """As the kernels take it."""
+        """As the kernels take it; kept, since what it has worked out serves all blocks."""
         return LowRankGaussian(self.centre.values, self.inverse_scale.values, self.factors.values, self.noise)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ModelParameter, (self.centre, self.inverse_scale, self.factors, self.noise)
 
     def work_bytes(self) -> int:
         """Memory of the codes of one panel, and of what they are found with."""

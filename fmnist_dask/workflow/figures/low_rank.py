@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import xarray
 from bokeh.models import LinearColorMapper
@@ -185,7 +187,9 @@ def _scores(dataset: xarray.Dataset) -> list[Block]:
     of_model = np.flatnonzero(ranks > 0)
     pixel: FloatArray = values(dataset, "pixel_rmse").astype(np.float64)
     pixel = pixel.mean(axis=-1) if pixel.ndim == 3 else pixel
-    mapper = LinearColorMapper(palette=spread_mapper().palette, low=0, high=float(np.nanmax(pixel)) or 1.0)
+    mapper = LinearColorMapper(
+        palette=spread_mapper().palette, low=0, high=math.ceil(20 * float(np.nanmax(pixel))) / 20 or 1.0
+    )
     heat = Figure(
         panels([Panel("error", pixel, mapper, as_picture=False)]),
         title="Error of each pixel",
