@@ -10,14 +10,13 @@ import numpy as np
 
 from fmnist_dask.collection.block import Block
 from fmnist_dask.collection.layout import HIDDEN, MISSING, TRUTH
-from fmnist_dask.kernels.counter_random import random_bits
 from fmnist_dask.kernels.low_rank import Filled, fill, neighbour_mean
 from fmnist_dask.kernels.projection import panels
 from fmnist_dask.passes.parameters import ArrayParameter
 from fmnist_dask.passes.protocol import Column, Readable, Reduction, Variable
 from fmnist_dask.passes.reductions.codes import cells_of
 from fmnist_dask.passes.reductions.low_rank import MASK_ROOMS, ModelParameter, observed_features
-from fmnist_dask.passes.reductions.subset import SUBSET_STREAM, RandomSubset
+from fmnist_dask.passes.reductions.subset import RandomSubset
 from fmnist_dask.typing import AnyArray, BoolArray, IntArray
 
 State = dict[str, Any]
@@ -227,19 +226,9 @@ class Imputed(Column):
 class MaskedSubset(RandomSubset):
     """A random subset of images with all they have: as they are (``truth``), and which pixels are ``missing``."""
 
-    def chunk(self, state: State, block: Block) -> State:
-        """Rows below the threshold."""
-        key = random_bits(self.seed, block.rows, SUBSET_STREAM)
-        index = np.flatnonzero(key <= np.uint64(self._threshold))
-        found = {
-            "key": key[index],
-            "row": block.rows[index],
-            "features": block.features[index],
-            "label": block.label[index],
-            "truth": block.array(TRUTH)[index],
-            "missing": block.array(MISSING)[index],
-        }
-        return self.combine(state, found)
+    def beside(self, block: Block, index: IntArray) -> State:
+        """Pixels as they are, and which are missing."""
+        return {"truth": block.array(TRUTH)[index], "missing": block.array(MISSING)[index]}
 
     def state_bytes(self, source: Readable) -> int:
         """Three times the images."""

@@ -12,7 +12,7 @@ from fmnist_dask.collection.block import Block
 from fmnist_dask.kernels.counter_random import random_bits
 from fmnist_dask.passes.protocol import Readable, Reduction
 from fmnist_dask.passes.sizing import row_bytes
-from fmnist_dask.typing import AnyArray
+from fmnist_dask.typing import AnyArray, IntArray
 
 #: Stream of random numbers that rows draw their priorities from.
 SUBSET_STREAM = 9101
@@ -74,10 +74,13 @@ class RandomSubset(Reduction):
             "row": block.rows[index],
             "features": block.features[index],
             "label": block.label[index],
+            **self.beside(block, index),
         }
-        if self.weighted:
-            found["weight"] = block.array("sample_weight")[index].astype(np.float64)
         return self.combine(state, found)
+
+    def beside(self, block: Block, index: IntArray) -> State:
+        """What else is brought along of some rows of a block."""
+        return {"weight": block.array("sample_weight")[index].astype(np.float64)} if self.weighted else {}
 
     def combine(self, left: State, right: State) -> State:
         """Append later rows."""

@@ -107,8 +107,12 @@ def low_rank_step(
         models = tuple(Imputer(model.at_rank(k), scale) for k in ranks[:-1])
         means = _means(model)
         scores["scores"] = ImputationScores((*models, imputer), ArrayParameter(means[0]), ArrayParameter(means[1]))
-    found = yield Scan({}, {"codes": column})
-    scored = (yield Scan(scores, split=data.split))["scores"] if scores else None
+    # All images get codes, those of the split are scored: one pass where these are the same.
+    together = data.split == "all"
+    found = yield Scan(scores if together else {}, {"codes": column})
+    if scores and not together:
+        found |= yield Scan(scores, split=data.split)
+    scored = found.get("scores")
     dataset = _dataset(data, model, ranks, scored)
     _add_sample(dataset, data, picked, shown_codes, examples, edges, shown)
     return StepResult(
