@@ -1,8 +1,8 @@
 """See what is in a collection of images that is bigger than memory.
 
-``run`` carries out a workflow, ``open_run`` and ``open_collection`` open what it leaves behind; ``KMeans``, ``PCA`` and
-``IncrementalPCA`` are estimators as scikit-learn has them. Names are imported when first used: workers import this
-package for its kernels and need nothing else of it.
+``run`` carries out a workflow, ``open_run`` and ``open_collection`` open what it leaves behind; ``KMeans``, ``PCA``,
+``IncrementalPCA`` and ``LowRankModel`` are estimators as scikit-learn has them. Names are imported when first used:
+workers import this package for its kernels and need nothing else of it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fmnist_dask.collection.store import Collection
     from fmnist_dask.models.estimators.incremental_pca import IncrementalPCA
     from fmnist_dask.models.estimators.kmeans import KMeans
+    from fmnist_dask.models.estimators.low_rank import LowRankModel
     from fmnist_dask.models.estimators.pca import PCA
 
 __version__ = "0.1.0"
@@ -28,6 +29,7 @@ _LAZY = {
     "Collection": "fmnist_dask.collection.store",
     "IncrementalPCA": "fmnist_dask.models.estimators.incremental_pca",
     "KMeans": "fmnist_dask.models.estimators.kmeans",
+    "LowRankModel": "fmnist_dask.models.estimators.low_rank",
     "PCA": "fmnist_dask.models.estimators.pca",
 }
 
@@ -36,6 +38,7 @@ __all__ = [
     "Collection",
     "IncrementalPCA",
     "KMeans",
+    "LowRankModel",
     "Run",
     "__version__",
     "ingest",

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fmnist_dask.kernels.nonnegative import nonnegative_codes
 from fmnist_dask.typing import AnyArray, BoolArray, FloatArray
 
 #: Most steps of the conjugate gradients; the size of what is left of the right side at which a row is done.
@@ -29,17 +30,24 @@ class LowRankGaussian:
 
     Attributes
     ----------
-    centre, inverse_scale : float32 arrays, shape (d,)
+    centre : float64 array, shape (d,)
+    inverse_scale : float32 array, shape (d,)
     factors : float32 array, shape (k, d)
         W; its rows are orthogonal.
     noise
-        Variance, in units of the scale; 0 for least squares.
+        Variance, in units of the scale, or what else squares of codes count for; 0 for least squares.
+    nonnegative
+        Whether codes must not be negative.
+    orthogonal
+        Whether the rows of W are.
     """
 
     centre: AnyArray
     inverse_scale: AnyArray
     factors: AnyArray
     noise: float
+    nonnegative: bool = False
+    orthogonal: bool = True
 
     @property
     def lengths(self) -> AnyArray:
@@ -49,8 +57,12 @@ class LowRankGaussian:
 
     def centred(self, features: AnyArray, observed: BoolArray | None) -> AnyArray:
         """Features in the model's units, zero where they are missing; float32, shape (m, d)."""
-        values = features.astype(np.float32)
-        values -= self.centre
+        if features.dtype == np.float64:
+            # Far from zero, float32 would lose what values differ by.
+            values = (features - self.centre).astype(np.float32)
+        else:
+            values = features.astype(np.float32)
+            values -= self.centre.astype(np.float32)
         values *= self.inverse_scale
         if observed is not None:
             values[~observed] = 0
@@ -70,6 +82,10 @@ class LowRankGaussian:
         -------
         float32 array, shape (m, k)
         """
+        if self.nonnegative:
+            return nonnegative_codes(values, observed, self.factors, self.noise)
+        if not self.orthogonal:
+            return self._general(values, observed)
         if observed is not None and not self._is_pixelwise(observed):
             return self._solved(values @ self.factors.T, observed, self.lengths)
         if observed is not None:
@@ -78,6 +94,24 @@ class LowRankGaussian:
         found: AnyArray = values @ self.factors.T
         found /= np.maximum(self.lengths + np.float32(self.noise), np.float32(1e-30))
         return found
+
+    def _general(self, values: AnyArray, observed: AnyArray | None) -> AnyArray:
+        """Codes where the rows of W are not orthogonal: along directions that are."""
+        vectors, lengths, back = self._turned
+        found = vectors.codes(values, observed)
+        # Where no row of W leads, nothing is known of a code.
+        found *= np.where(lengths > 0, 1.0, 0.0).astype(np.float32)
+        turned: AnyArray = found @ back
+        return turned
+
+    @functools.cached_property
+    def _turned(self) -> tuple[LowRankGaussian, AnyArray, AnyArray]:
+        """The same model in orthogonal directions ``Uᵀ W``, their lengths, and Uᵀ, which turns codes back."""
+        vectors, lengths, rest = np.linalg.svd(self.factors.astype(np.float64), full_matrices=False)
+        directions = (lengths[:, None] * rest).astype(np.float32)
+        kept = np.where(lengths > 1e-6 * lengths[0], lengths, 0.0) if len(lengths) else lengths
+        turned = LowRankGaussian(self.centre, self.inverse_scale, directions, self.noise)
+        return turned, kept, np.ascontiguousarray(vectors.T, np.float32)
 
     def _is_pixelwise(self, observed: AnyArray) -> bool:
         """Whether to solve for missing values rather than for codes: many codes, few of the values missing."""
@@ -145,6 +179,8 @@ class LowRankGaussian:
         shares : float32 array, shape (m,)
             Of its values that a row has. Which of them it has is averaged over.
         """
+        if not self.orthogonal:
+            return self._turned[0].leverages(shares)
         weights = 1 / np.maximum(shares[:, None] * self.lengths + np.float32(self.noise), np.float32(1e-30))
         found: AnyArray = np.minimum(weights @ (self.factors**2), np.float32(0.999))
         return found
@@ -202,8 +238,8 @@ class Filled:
 
     Attributes
     ----------
-    values : float32 array, shape (m, d)
-        What is expected of every value, within the range of pixels; also of observed ones.
+    values : float32 array (of floats float64), shape (m, d)
+        What is expected of every value, within the range of the features; also of observed ones.
     codes : float32 array, shape (m, k)
     contrast : float32 array, shape (m,)
         How far a row's values lie from what its others say of them, against all rows: its errors are so many times as
@@ -219,18 +255,23 @@ class Filled:
 
 
 def fill(
-    model: LowRankGaussian, features: AnyArray, observed: BoolArray, error_scale: AnyArray, most: float = 255.0
+    model: LowRankGaussian,
+    features: AnyArray,
+    observed: BoolArray,
+    error_scale: AnyArray,
+    low: AnyArray | float = 0.0,
+    high: AnyArray | float = 255.0,
 ) -> Filled:
     """Reconstruct rows from what is observed of them.
 
     Parameters
     ----------
-    features : uint8 array, shape (m, d)
+    features : uint8 or float array, shape (m, d)
     observed : bool array, shape (m, d)
-    error_scale : float32 array, shape (d,)
+    error_scale : float array, shape (d,)
         Standard deviation of a feature about what the others say of it.
-    most
-        Largest value of a feature.
+    low, high
+        What values are kept within.
     """
     there = observed.astype(np.float32)
     centred = model.centred(features, observed)
@@ -238,13 +279,16 @@ def fill(
     values = codes @ model.factors
     residual = (centred - values) * there
     residual /= 1 - model.leverages(there.mean(axis=1, dtype=np.float32))
-    residual /= model.inverse_scale * np.maximum(error_scale, np.float32(1e-3))
+    least = 1e-3 if features.dtype == np.uint8 else 1e-6 * float(error_scale.max(initial=0.0)) or 1.0
+    residual /= (model.inverse_scale * np.maximum(error_scale, least)).astype(np.float32)
     # The worst values of a row count as three deviations: they are outliers of few pixels that hardly ever vary.
     clipped = np.clip(residual, -3, 3)
     squares = np.einsum("md,md->m", clipped, clipped)
     contrast = np.sqrt((squares + PRIOR_COUNT) / (there.sum(axis=1) + PRIOR_COUNT)).astype(np.float32)
     residual /= contrast[:, None]
+    if features.dtype != np.uint8:
+        values = values.astype(np.float64)
     values /= model.inverse_scale
     values += model.centre
-    np.clip(values, 0, most, out=values)
+    np.clip(values, low, high, out=values)
     return Filled(values, codes, contrast, residual)

@@ -210,8 +210,8 @@ def _call(shared: bytes, call: bytes) -> Any:
 
 def _apply(features: AnyArray, pickled: bytes) -> AnyArray:
     block = np.require(features, requirements=["C", "W"])
-    check_finite(block)
     function: Callable[[AnyArray], AnyArray] = _loaded(pickled)
+    check_finite(block, getattr(function, "takes_missing", False))
     with one_blas_thread():
         return function(block)
 

@@ -22,9 +22,12 @@ class RowFunction(ABC):
     ----------
     aligned
         Whether blocks must begin at multiples of 256 rows for the result to be the same to the last bit.
+    takes_missing
+        Whether values may be NaN, which stands for missing ones.
     """
 
     aligned: ClassVar[bool] = False
+    takes_missing: ClassVar[bool] = False
 
     @property
     def width(self) -> int | None:
@@ -148,8 +151,13 @@ class LogLikelihood(RowFunction):
         return result
 
 
-def check_finite(features: AnyArray) -> None:
+def check_finite(features: AnyArray, missing: bool = False) -> None:
     """Refuse values that are no numbers.
+
+    Parameters
+    ----------
+    missing
+        Whether NaN stands for missing values, and is none of them.
 
     Raises
     ------
@@ -158,7 +166,7 @@ def check_finite(features: AnyArray) -> None:
     """
     # The sum is finite almost always, and much cheaper to look at.
     if features.dtype.kind == "f" and not np.isfinite(features.sum(dtype=np.float64)):
-        bad = features.size - int(np.isfinite(features).sum())
+        bad = np.isinf(features).any() if missing else not np.isfinite(features).all()
         if bad:
             kind = "NaN" if np.isnan(features).any() else f"infinity or a value too large for {features.dtype!r}"
             raise UsageError(f"Input X contains {kind}.", "impute these values first, or drop their rows")

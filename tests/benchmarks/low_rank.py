@@ -24,7 +24,8 @@ from fmnist_dask.cluster.config import ClusterConfig
 from fmnist_dask.cluster.connect import connect
 from fmnist_dask.collection.masked import MaskedImages
 from fmnist_dask.kernels.masking import hidden_pixels
-from fmnist_dask.models.low_rank import LowRankModel, LowRankOptions, low_rank
+from fmnist_dask.models.low_rank import low_rank
+from fmnist_dask.models.low_rank_model import FittedLowRank, LowRankOptions
 from fmnist_dask.passes.distributed import DistributedEngine
 from fmnist_dask.passes.local import drive
 from tests.benchmarks.common import fashion_store, show
@@ -95,7 +96,7 @@ def main() -> None:
 
 def timed(
     engine: DistributedEngine, source: MaskedImages, options: LowRankOptions, repeats: int
-) -> tuple[LowRankModel, float]:
+) -> tuple[FittedLowRank, float]:
     """The model, and the median of the seconds that it takes."""
     seconds = []
     for _ in range(repeats + 1):
@@ -105,7 +106,7 @@ def timed(
     return model, statistics.median(seconds[1:])  # workers import what they need the first time
 
 
-def fill_in(model: LowRankModel, image: Any, hidden: Any) -> Any:
+def fill_in(model: FittedLowRank, image: Any, hidden: Any) -> Any:
     """What the model expects of all pixels."""
     gaussian = model.parameter.model
     codes = gaussian.codes(gaussian.centred(image, ~hidden), (~hidden).astype(np.float32))

@@ -10,7 +10,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from fmnist_dask import PCA, IncrementalPCA, KMeans
+from fmnist_dask import PCA, IncrementalPCA, KMeans, LowRankModel
 
 #: Checks that fail, and why that is right.
 EXPECTED = {
@@ -27,7 +27,7 @@ def expected_failures(estimator: Any) -> dict[str, str]:
 
 
 @parametrize_with_checks(
-    [KMeans(), PCA(), IncrementalPCA()], expected_failed_checks=expected_failures, xfail_strict=True
+    [KMeans(), PCA(), IncrementalPCA(), LowRankModel(1)], expected_failed_checks=expected_failures, xfail_strict=True
 )
 def test_scikit_learn_checks(estimator: Any, check: Callable[[Any], None]) -> None:
     with warnings.catch_warnings():
@@ -39,7 +39,7 @@ def test_scikit_learn_checks(estimator: Any, check: Callable[[Any], None]) -> No
 def test_estimators_are_exported_and_imported_when_used() -> None:
     import fmnist_dask
 
-    assert {"KMeans", "PCA", "IncrementalPCA"} <= set(dir(fmnist_dask))
+    assert {"KMeans", "PCA", "IncrementalPCA", "LowRankModel"} <= set(dir(fmnist_dask))
     assert fmnist_dask.KMeans is KMeans
     with pytest.raises(AttributeError, match="no attribute 'KMedoids'"):
         fmnist_dask.KMedoids  # noqa: B018

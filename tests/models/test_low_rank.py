@@ -7,7 +7,8 @@ import pytest
 from support import rechunked
 
 from fmnist_dask.errors import UsageError
-from fmnist_dask.models.low_rank import LowRankOptions, low_rank
+from fmnist_dask.models.low_rank import low_rank
+from fmnist_dask.models.low_rank_model import LowRankOptions
 from fmnist_dask.passes.local import ArrayCollection, LocalEngine, drive
 
 

@@ -8,6 +8,9 @@ from typing import Any
 
 from fmnist_dask.errors import UsageError
 
+#: Stands for the estimator's own attribute.
+_ATTRIBUTE = object()
+
 
 def whole(estimator: Any, name: str, least: int) -> int:
     """A parameter that must be a whole number of at least ``least``.
@@ -38,17 +41,22 @@ def number(estimator: Any, name: str) -> float:
     return float(value)
 
 
-def one_of(estimator: Any, name: str, known: tuple[str, ...]) -> str:
+def one_of(estimator: Any, name: str, known: tuple[str, ...], value: Any = _ATTRIBUTE) -> str:
     """A parameter that must be one of some words.
+
+    Parameters
+    ----------
+    value
+        Of the parameter, where the estimator has it under another name.
 
     Raises
     ------
     UsageError
         It is not.
     """
-    value = getattr(estimator, name)
+    value = getattr(estimator, name) if value is _ATTRIBUTE else value
     if not isinstance(value, str) or value not in known:
-        raise _wrong(estimator, name, f"a str among {set(known)}")
+        raise _wrong(estimator, name, f"a str among {set(known)}", value)
     return value
 
 
@@ -70,6 +78,6 @@ def components(estimator: Any) -> int | float | None:
     raise _wrong(estimator, "n_components", "an int in the range [1, inf), a float in the range (0.0, 1.0) or None")
 
 
-def _wrong(estimator: Any, name: str, wanted: str) -> UsageError:
-    value = getattr(estimator, name)
+def _wrong(estimator: Any, name: str, wanted: str, value: Any = _ATTRIBUTE) -> UsageError:
+    value = getattr(estimator, name) if value is _ATTRIBUTE else value
     return UsageError(f"The {name!r} parameter of {type(estimator).__name__} must be {wanted}. Got {value!r} instead.")

@@ -14,6 +14,7 @@ from sklearn.utils import check_array, gen_batches
 from sklearn.utils.validation import check_random_state, validate_data
 
 from fmnist_dask.collection.store import Collection
+from fmnist_dask.errors import UsageError
 from fmnist_dask.passes.arrays import ArrayEngine, ArrayFeatures, apply_rows
 from fmnist_dask.passes.blas import one_blas_thread
 from fmnist_dask.passes.local import drive
@@ -107,7 +108,7 @@ class Samples:
             yield from (self.values[part] for part in parts)
 
 
-def read(estimator: Any, given: Any, *, reset: bool, counted: bool = False) -> Samples:
+def read(estimator: Any, given: Any, *, reset: bool, counted: bool = False, missing: bool = False) -> Samples:
     """What a method was given, as samples.
 
     Parameters
@@ -119,6 +120,8 @@ def read(estimator: Any, given: Any, *, reset: bool, counted: bool = False) -> S
         Whether features are noted on the estimator rather than compared.
     counted
         Whether the number of samples must be known: Dask arrays whose chunks nobody has counted are computed once.
+    missing
+        Whether NaN stands for missing values, and is taken.
 
     Raises
     ------
@@ -142,8 +145,50 @@ def read(estimator: Any, given: Any, *, reset: bool, counted: bool = False) -> S
         return Samples(_lazy(estimator, given, reset, counted), True, dress)
     if isinstance(given, np.ndarray) and given.ndim > 2:
         given = given.reshape(len(given), math.prod(given.shape[1:]))
-    values = validate_data(estimator, given, reset=reset, dtype=list(FEATURE_TYPES))
+    finite = "allow-nan" if missing else True
+    values = validate_data(estimator, given, reset=reset, dtype=list(FEATURE_TYPES), ensure_all_finite=finite)
     return Samples(values, False, dress)
+
+
+def with_missing(given: Any, missing: Any = None) -> Any:
+    """What was given, with NaN where values are missing: float32 of 8-bit integers.
+
+    Parameters
+    ----------
+    given
+        As :func:`read` takes it. Pixels that a collection lacks are missing.
+    missing
+        True where others are: of the shape of ``given``, or of images without their channels; ``None`` for none.
+
+    Raises
+    ------
+    UsageError
+        Of another shape.
+    """
+    if isinstance(given, Collection):
+        dataset = given.to_xarray()
+        given = _masked(dataset.image, dataset.missing) if given.missing_pixels else dataset.image
+    return given if missing is None else _masked(given, missing)
+
+
+def _masked(given: Any, missing: Any) -> Any:
+    xarray = sys.modules.get("xarray")
+    if xarray is not None and isinstance(given, xarray.DataArray):
+        return given.copy(data=_masked(given.data, missing))
+    missing = getattr(missing, "data", missing) if hasattr(missing, "dims") else missing
+    lazy = hasattr(given, "__dask_graph__")
+    if hasattr(given, "to_dask_array"):
+        given = given.to_dask_array(lengths=True)
+    elif not lazy:
+        given = np.asarray(given)
+        missing = np.asarray(missing)
+    if missing.ndim == given.ndim - 1 and missing.shape == given.shape[:-1]:
+        missing = missing[..., None]
+    if missing.shape[:-1] != given.shape[:-1] or missing.shape[-1] not in (1, given.shape[-1]):
+        raise UsageError(f"missing has shape {missing.shape}, but X has {given.shape}", "give a mask for each value")
+    kind = np.result_type(given.dtype, np.float32) if given.dtype.itemsize <= 4 else np.float64
+    # Dask's own where, if one of them is lazy.
+    return np.where(missing.astype(bool), np.asarray(np.nan, kind), given.astype(kind))
 
 
 def read_codes(given: Any, width: int, names: str) -> Samples:

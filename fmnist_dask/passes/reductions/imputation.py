@@ -15,7 +15,8 @@ from fmnist_dask.kernels.projection import panels
 from fmnist_dask.passes.parameters import ArrayParameter
 from fmnist_dask.passes.protocol import Column, Readable, Reduction, Variable
 from fmnist_dask.passes.reductions.codes import cells_of
-from fmnist_dask.passes.reductions.low_rank import MASK_ROOMS, ModelParameter, observed_features
+from fmnist_dask.passes.reductions.low_rank import ModelParameter
+from fmnist_dask.passes.reductions.pairs import MASK_ROOMS, observed_features
 from fmnist_dask.passes.reductions.subset import RandomSubset
 from fmnist_dask.typing import AnyArray, BoolArray, IntArray
 

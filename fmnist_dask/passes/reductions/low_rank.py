@@ -9,104 +9,14 @@ from typing import Any
 import numpy as np
 
 from fmnist_dask.collection.block import Block
-from fmnist_dask.collection.layout import MISSING
-from fmnist_dask.kernels.gram import OFFSET
-from fmnist_dask.kernels.gram import PANEL_ROWS as EXACT_ROWS
 from fmnist_dask.kernels.low_rank import LowRankGaussian, rounded
 from fmnist_dask.kernels.projection import PANEL_ROWS, panels
 from fmnist_dask.passes.parameters import ArrayParameter
 from fmnist_dask.passes.protocol import Readable, Reduction
-from fmnist_dask.typing import AnyArray, BoolArray
+from fmnist_dask.passes.reductions.pairs import MASK_ROOMS, observed_features
+from fmnist_dask.typing import AnyArray
 
 State = dict[str, Any]
-#: Of a block whose pixels are partly missing, what it has beside its image: as it was, which pixels are hidden,
-#: missing, and there; in the size of the image.
-MASK_ROOMS = 4
-
-
-def observed_features(block: Block) -> BoolArray:
-    """Which features of a block are there, shape (m, d)."""
-
-    def make() -> BoolArray:
-        there = ~block.array(MISSING)
-        channels = block.features.shape[1] // there[0].size if len(there) else 1
-        flat = there.reshape(len(there), -1)
-        return np.repeat(flat, channels, axis=1) if channels > 1 else flat
-
-    return block.memo("observed features", make)
-
-
-@dataclass(frozen=True)
-class PairMoments(Reduction):
-    """Of all pairs of features: how often both are observed, and sums over the rows where they are. Exact.
-
-    ``both`` is ``Σ o oᵀ``, ``sum`` is ``Σ (x − 128) oᵀ`` (of the first where both are there), ``product`` is
-    ``Σ (x − 128)(x − 128)ᵀ``; ``low`` and ``high`` are the extremes of each feature. ``beside`` counts, for each
-    feature, the missing values of the rows where it is observed. By class: ``class_sum`` and ``class_count``, the last
-    of them for images without a label.
-    """
-
-    def initial(self, source: Readable) -> State:
-        """Zeros."""
-        d, classes = source.n_features, len(source.class_names) + 1
-        return {
-            "n": 0,
-            "both": np.zeros((d, d)),
-            "sum": np.zeros((d, d)),
-            "product": np.zeros((d, d)),
-            "beside": np.zeros(d, np.int64),
-            "low": np.full(d, 255, np.uint8),
-            "high": np.zeros(d, np.uint8),
-            "class_sum": np.zeros((classes, d), np.int64),
-            "class_count": np.zeros((classes, d), np.int64),
-        }
-
-    def chunk(self, state: State, block: Block) -> State:
-        """Add one block."""
-        features, there = block.features, observed_features(block)
-        labels = np.where(block.label < 0, len(state["class_sum"]) - 1, block.label)
-        for start in range(0, len(block), EXACT_ROWS):
-            part = slice(start, start + EXACT_ROWS)
-            o = there[part].astype(np.float32)
-            x = features[part].astype(np.float32)
-            x -= OFFSET
-            x *= o
-            # Integers of at most 2²⁴ in float32, and of at most 2⁵³ in float64: nothing is rounded.
-            if there[part].all():
-                state["both"] += len(x)
-                state["sum"] += x.sum(axis=0)[:, None]
-            else:
-                state["both"] += o.T @ o
-                state["sum"] += x.T @ o
-            state["product"] += x.T @ x
-            missing = o.shape[1] - o.sum(axis=1, dtype=np.int64)
-            state["beside"] += (missing[:, None] * there[part]).sum(axis=0)
-            of_class = (labels[part, None] == np.arange(len(state["class_sum"]))).astype(np.float32)
-            state["class_sum"] += (of_class.T @ x).astype(np.int64)
-            state["class_count"] += (of_class.T @ o).astype(np.int64)
-        if len(block):
-            state["low"] = np.minimum(state["low"], np.where(there, features, 255).min(axis=0))
-            state["high"] = np.maximum(state["high"], np.where(there, features, 0).max(axis=0))
-        state["n"] += len(block)
-        return state
-
-    def combine(self, left: State, right: State) -> State:
-        """Add; keep extremes."""
-        for name in ("both", "sum", "product", "beside", "class_sum", "class_count"):
-            left[name] += right[name]
-        left["n"] += right["n"]
-        left["low"] = np.minimum(left["low"], right["low"])
-        left["high"] = np.maximum(left["high"], right["high"])
-        return left
-
-    def state_bytes(self, source: Readable) -> int:
-        """Three numbers a pair of features."""
-        return 8 * source.n_features * (3 * source.n_features + 2 * len(source.class_names) + 8)
-
-    def task_bytes(self, source: Readable, rows: int) -> int:
-        """Products of one panel, the panel, and which features of all rows are there."""
-        d = source.n_features
-        return 12 * d * d + 24 * EXACT_ROWS * d + MASK_ROOMS * rows * d
 
 
 @dataclass(frozen=True)
@@ -117,20 +27,33 @@ class ModelParameter:
     inverse_scale: ArrayParameter
     factors: ArrayParameter
     noise: float
+    nonnegative: bool = False
+    orthogonal: bool = True
 
     @classmethod
-    def of(cls, centre: AnyArray, scale: AnyArray, factors: AnyArray, noise: float) -> ModelParameter:
+    def of(
+        cls,
+        centre: AnyArray,
+        scale: AnyArray,
+        factors: AnyArray,
+        noise: float,
+        nonnegative: bool = False,
+        orthogonal: bool = True,
+    ) -> ModelParameter:
         """From arrays of float64."""
-        made = [ArrayParameter(np.ascontiguousarray(array, np.float32)) for array in (centre, 1 / scale, factors)]
-        return cls(made[0], made[1], made[2], noise)
+        made = [ArrayParameter(np.ascontiguousarray(array, np.float32)) for array in (1 / scale, factors)]
+        about = ArrayParameter(np.ascontiguousarray(centre, np.float64))
+        return cls(about, made[0], made[1], noise, nonnegative, orthogonal)
 
     @functools.cached_property
     def model(self) -> LowRankGaussian:
         """As the kernels take it; kept, since what it has worked out serves all blocks."""
-        return LowRankGaussian(self.centre.values, self.inverse_scale.values, self.factors.values, self.noise)
+        arrays = (self.centre.values, self.inverse_scale.values, self.factors.values)
+        return LowRankGaussian(*arrays, self.noise, self.nonnegative, self.orthogonal)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ModelParameter, (self.centre, self.inverse_scale, self.factors, self.noise)
+        arrays = (self.centre, self.inverse_scale, self.factors)
+        return ModelParameter, (*arrays, self.noise, self.nonnegative, self.orthogonal)
 
     def work_bytes(self) -> int:
         """Memory of the codes of one panel, and of what they are found with."""
@@ -206,3 +129,83 @@ class FilledMoments(Reduction):
         """The product of one panel, rounded, its codes, and which features of all rows are there."""
         d = source.n_features
         return 12 * d * d + self.model.work_bytes() + MASK_ROOMS * rows * d
+
+
+@dataclass(frozen=True)
+class CodeMoments(Reduction):
+    """Sums over rows and their codes, from which the best factors for these codes follow; for any number of features.
+
+    In the model's units, about its centre: ``code_product`` is ``Σ z zᵀ``, ``code_sum`` is ``Σ z``, ``cross`` is
+    ``Σ z xᵀ`` with x filled in by the model where it is missing; ``count`` of each feature; ``error``, the squared
+    residuals of observed values, ``filled_sum`` is ``Σ x``, and ``alone`` as in :class:`FilledMoments`.
+
+    Attributes
+    ----------
+    model
+        See :class:`ModelParameter`.
+    rounder
+        Of sums of products; see :func:`~fmnist_dask.kernels.low_rank.rounder`.
+    observed_only
+        Whether ``cross`` counts what is observed alone.
+    """
+
+    model: ModelParameter
+    rounder: float
+    observed_only: bool = False
+
+    def initial(self, source: Readable) -> State:
+        """Zeros."""
+        d, k = source.n_features, len(self.model.factors.values)
+        return {
+            "n": 0,
+            "code_product": np.zeros((k, k)),
+            "cross": np.zeros((k, d)),
+            "code_sum": np.zeros(k),
+            "filled_sum": np.zeros(d),
+            "count": np.zeros(d, np.int64),
+            "error": 0.0,
+            "alone": np.zeros(d),
+        }
+
+    def chunk(self, state: State, block: Block) -> State:
+        """Add one block."""
+        features, there = block.features, observed_features(block)
+        for part in panels(block.rows):
+            self.add(state, features[part], there[part])
+        return state
+
+    def add(self, state: State, features: AnyArray, there: AnyArray) -> None:
+        """Add some rows."""
+        model = self.model.model
+        over_features = self.rounder * 2.0 ** (features.shape[1].bit_length() + 4)
+        o = there.astype(np.float32)
+        x = model.centred(features, there)
+        codes = model.codes(x, None if there.all() else o)
+        filled = codes @ model.factors
+        residual = (x - filled) * o
+        alone = residual / (1 - model.leverages(o.mean(axis=1, dtype=np.float32)))
+        filled += residual
+        state["n"] += len(features)
+        state["code_product"] += rounded(codes.T @ codes, self.rounder)
+        state["cross"] += rounded(codes.T @ (x if self.observed_only else filled), self.rounder)
+        state["filled_sum"] += rounded(filled.sum(axis=0), self.rounder)
+        state["code_sum"] += rounded(codes.sum(axis=0), self.rounder)
+        state["count"] += there.sum(axis=0)
+        state["error"] += float(rounded(np.square(residual).sum(dtype=np.float64), over_features))
+        state["alone"] += rounded(np.square(alone).sum(axis=0), self.rounder)
+
+    def combine(self, left: State, right: State) -> State:
+        """Add; rounded sums are exact."""
+        for name in left:
+            left[name] += right[name]
+        return left
+
+    def state_bytes(self, source: Readable) -> int:
+        """Products of codes with each other and with features."""
+        k = len(self.model.factors.values)
+        return 8 * (k * k + (k + 3) * source.n_features)
+
+    def task_bytes(self, source: Readable, rows: int) -> int:
+        """The products of one panel, its codes, and which features of all rows are there."""
+        k, d = self.model.factors.values.shape
+        return int(12 * k * (k + d) + self.model.work_bytes() + MASK_ROOMS * rows * d)

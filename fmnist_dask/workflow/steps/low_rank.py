@@ -11,7 +11,8 @@ import pydantic
 from fmnist_dask.collection.thumbnails import shrink
 from fmnist_dask.kernels.gram import OFFSET
 from fmnist_dask.kernels.low_rank import rounder
-from fmnist_dask.models.low_rank import LowRankModel, LowRankOptions, Regularization, Transform, low_rank
+from fmnist_dask.models.low_rank import low_rank
+from fmnist_dask.models.low_rank_model import FittedLowRank, LowRankOptions, Regularization, Transform
 from fmnist_dask.passes.blas import one_blas_thread
 from fmnist_dask.passes.parameters import ArrayParameter
 from fmnist_dask.passes.protocol import Algorithm, Reduction, Scan
@@ -131,7 +132,7 @@ def _ranks(rank: int) -> list[int]:
     return [*(2**power for power in range(1, 16) if 2**power < rank), rank]
 
 
-def _means(model: LowRankModel) -> tuple[AnyArray, AnyArray]:
+def _means(model: FittedLowRank) -> tuple[AnyArray, AnyArray]:
     """Mean of each pixel where it is there, of all images and of each class; where a class lacks it, that of all."""
     total, count = model.moments["class_sum"], model.moments["class_count"]
     everywhere = total.sum(axis=0) / np.maximum(count.sum(axis=0), 1) + OFFSET
@@ -188,7 +189,7 @@ def _edges(codes: AnyArray) -> FloatArray:
     return np.stack([low - room, high + room], axis=1)
 
 
-def _metrics(data: StepInput, model: LowRankModel, scored: dict[str, AnyArray] | None) -> dict[str, Any]:
+def _metrics(data: StepInput, model: FittedLowRank, scored: dict[str, AnyArray] | None) -> dict[str, Any]:
     """Figures of the manifest; errors in parts of the range of pixels."""
     hidden = int(scored["count"].sum()) if scored else 0
     observed = None
@@ -217,7 +218,7 @@ def _coverage(scored: dict[str, AnyArray]) -> float:
     return covered(scored["hidden_ratio"], interval_of(scored["ratio"], 0.95))
 
 
-def _dataset(data: StepInput, model: LowRankModel, ranks: list[int], scored: dict[str, AnyArray] | None) -> Any:
+def _dataset(data: StepInput, model: FittedLowRank, ranks: list[int], scored: dict[str, AnyArray] | None) -> Any:
     import xarray as xr
 
     shape, dims = data.source.image_shape, IMAGE_DIMS[: len(data.source.image_shape)]
