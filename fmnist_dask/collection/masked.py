@@ -9,7 +9,7 @@ import numpy as np
 from fmnist_dask.collection.block import Block
 from fmnist_dask.collection.layout import HIDDEN, MISSING, TRUTH
 from fmnist_dask.collection.store import Collection
-from fmnist_dask.collection.views import KeptImages, View
+from fmnist_dask.collection.views import FilledImages, KeptImages, View
 from fmnist_dask.kernels.masking import hidden_pixels
 from fmnist_dask.typing import AnyArray
 
@@ -31,15 +31,16 @@ class MaskedImages(View):
         Which ones are hidden depends on it, the row and the pixel alone.
     """
 
-    of: Collection | KeptImages
+    of: Collection | KeptImages | FilledImages
     fraction: float = 0.0
     seed: int = 0
 
     @classmethod
-    def over(cls, images: Collection | KeptImages, fraction: float = 0.0, seed: int = 0) -> MaskedImages:
+    def over(cls, images: Collection | KeptImages | FilledImages, fraction: float = 0.0, seed: int = 0) -> MaskedImages:
         """Of a collection or of some of its images."""
-        base = images.base if isinstance(images, KeptImages) else images
-        return cls(base, "", f"{images.fingerprint}-{fraction}-{seed}", images, fraction, seed)
+        base = images if isinstance(images, Collection) else images.base
+        version = images.fingerprint if isinstance(images, Collection) else f"{images.fingerprint}-{images.version}"
+        return cls(base, "", f"{version}-{fraction}-{seed}", images, fraction, seed)
 
     @property
     def splits(self) -> dict[str, int]:
@@ -59,7 +60,7 @@ class MaskedImages(View):
     @property
     def missing_pixels(self) -> int:
         """Pixels that nobody knows; more are hidden."""
-        return self.base.missing_pixels
+        return self.of.missing_pixels
 
     @property
     def is_complete(self) -> bool:

@@ -169,6 +169,11 @@ class KeptImages(View):
         """Features are pixels."""
         return self.base.feature_dtype
 
+    @property
+    def missing_pixels(self) -> int:
+        """Of the collection."""
+        return self.base.missing_pixels
+
     def block(self, start: int, stop: int) -> Block:
         """Rows ``start`` to ``stop``; arrays are read when asked for."""
         return Block(np.arange(start, stop, dtype=np.int64), lambda name: self.read(name, start, stop))
@@ -182,6 +187,39 @@ class KeptImages(View):
         if self.code is not None:
             inside = inside & (found == self.code)
         return np.where(inside, 0, 1).astype(np.int8)
+
+
+@dataclass(frozen=True)
+class FilledImages(View):
+    """A collection with other pixels: its missing ones as a step has filled them in."""
+
+    @property
+    def splits(self) -> dict[str, int]:
+        """Samples of each split, in the order of their codes."""
+        return self.base.splits
+
+    @property
+    def n_features(self) -> int:
+        """Pixel values of one image."""
+        return self.base.n_features
+
+    @property
+    def feature_dtype(self) -> str:
+        """Features are pixels."""
+        return self.base.feature_dtype
+
+    @property
+    def missing_pixels(self) -> int:
+        """None."""
+        return 0
+
+    def block(self, start: int, stop: int) -> Block:
+        """Rows ``start`` to ``stop``; arrays are read when asked for."""
+        return Block(np.arange(start, stop, dtype=np.int64), lambda name: self.read(name, start, stop))
+
+    def read(self, name: str, start: int, stop: int) -> AnyArray:
+        """One named array for rows ``start`` to ``stop``."""
+        return self.values(start, min(stop, self.n)) if name == "image" else self.base.read(name, start, stop)
 
 
 @functools.lru_cache(maxsize=8)

@@ -125,6 +125,7 @@ def fitted_pairs(
         scale=fit.scale,
         factors=fit.factors,
         variances=fit.variances,
+        total=float(fit.variances.sum()),
         noise=fit.noise,
         ridge=fit.ridge,
         error_scale=fit.error_scale(alone),

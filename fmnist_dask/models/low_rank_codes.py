@@ -146,6 +146,7 @@ def fitted(
         scale=fit.scale,
         factors=fit.factors,
         variances=np.square(fit.factors).sum(axis=1) + fit.noise,
+        total=fit.variance * len(fit.centre),
         noise=fit.noise,
         ridge=fit.ridge,
         error_scale=np.sqrt(np.maximum(alone, 0.0)) * fit.scale,

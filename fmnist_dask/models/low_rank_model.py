@@ -59,7 +59,9 @@ class FittedLowRank:
         W, in transformed units: orthogonal rows, longest first, of each the largest entry positive; those of a lower
         rank are the first of them, up to the noise that is taken off their lengths.
     variances : float64 array, shape (d,)
-        Of all directions, largest first: what any rank is made from.
+        Of all directions, largest first: what any rank is made from. Found in turns: of the factors alone, shape (k,).
+    total
+        Sum of the variances of all directions.
     noise
         Variance of the noise in transformed units; 0 without.
     ridge
@@ -93,6 +95,7 @@ class FittedLowRank:
     scale: FloatArray
     factors: FloatArray
     variances: FloatArray
+    total: float
     noise: float
     ridge: float
     error_scale: FloatArray
@@ -131,7 +134,9 @@ class FittedLowRank:
         """The model of a lower rank: the first directions, and as noise what the others explain."""
         if not self.noise:
             return self._with(self.factors[:rank], self.ridge)
-        noise = max(float(self.variances[rank:].mean()), self.noise) if rank < self.rank else self.noise
+        d = self.factors.shape[1]
+        beyond = float(self.variances[rank:].sum()) + (d - len(self.variances)) * self.noise
+        noise = max(beyond / max(d - rank, 1), self.noise) if rank < self.rank else self.noise
         lengths = np.sqrt(np.maximum(self.variances[:rank] - noise, 0.0))
         before = np.linalg.norm(self.factors[:rank], axis=1)
         factors = self.factors[:rank] * (lengths / np.where(before > 0, before, 1.0))[:, None]

@@ -70,6 +70,7 @@ class OnlineFit:
             scale=fit.scale,
             factors=fit.factors,
             variances=np.square(fit.factors).sum(axis=1) + fit.noise,
+            total=fit.variance * len(fit.centre),
             noise=fit.noise,
             ridge=fit.ridge,
             error_scale=np.sqrt(np.maximum(alone, 0.0)) * fit.scale,

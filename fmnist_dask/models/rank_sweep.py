@@ -132,6 +132,7 @@ def rank_sweep(source: Readable, n: int, options: SweepOptions, split: str = "al
             max(training_bytes(n, d, width, data.classes, name) for name in options.classifiers),
             unit="trees",
             shared=(data, factors, options.like),
+            late=True,
         )
         _take(sweep, data, options, at, calls, answers)
     return sweep
@@ -154,7 +155,7 @@ def check(source: Readable, options: SweepOptions) -> None:
 def _factor_tasks(data: Labelled, options: SweepOptions) -> Tasks:
     folds = [NO_FOLD] if options.leaky else range(options.folds)
     calls = tuple(Call(timed_factors, (fold, max(options.ranks), options.transform)) for fold in folds)
-    return Tasks("factors", calls, factor_bytes(*data.features.shape), unit="folds", shared=data)
+    return Tasks("factors", calls, factor_bytes(*data.features.shape), unit="folds", shared=data, late=True)
 
 
 def timed_factors(

@@ -212,6 +212,8 @@ class Tasks:
         Makes a plausible result, from which a plan sizes what comes next.
     shared
         First argument of every call where it is not ``None``: sent to a worker once, however large.
+    late
+        Whether passes that other steps wait for go first: for long calls, which no scan follows.
     """
 
     name: str
@@ -220,6 +222,7 @@ class Tasks:
     unit: str = "calls"
     expected: Callable[[], list[Any]] | None = None
     shared: Any = None
+    late: bool = False
 
 
 Request: TypeAlias = Scan | Tasks

@@ -47,8 +47,9 @@ class Callbacks:
 def advance(engine: Engine, more: Callable[[], Iterable[Running]], callbacks: Callbacks) -> None:
     """Run algorithms to their ends.
 
-    Small tasks go first, until every algorithm either has ended or waits for a scan; then all that read the same source
-    share one pass. An algorithm that raises does not stop the others; a pass that fails stops those that shared it.
+    Tasks go first, until every algorithm either has ended or waits for a scan; then all that read the same source share
+    one pass. Late tasks wait until no scan is waited for. An algorithm that raises does not stop the others; a pass that
+    fails stops those that shared it.
 
     Parameters
     ----------
@@ -73,7 +74,7 @@ def advance(engine: Engine, more: Callable[[], Iterable[Running]], callbacks: Ca
             for item in resumable:
                 _discard(item)
             resumable = begin() if ended else []
-        tasks = next((item for item in running.values() if isinstance(item.request, Tasks)), None)
+        tasks = _tasks_next(running.values())
         if tasks is not None:
             resumable, broken = _run([tasks], partial(_call, engine, tasks, callbacks), callbacks)
         else:
@@ -85,6 +86,14 @@ def advance(engine: Engine, more: Callable[[], Iterable[Running]], callbacks: Ca
             del running[item.name]
         if broken:
             resumable += begin()
+
+
+def _tasks_next(items: Iterable[Running]) -> Running | None:
+    """One that waits for tasks, unless a pass goes first."""
+    waiting = [item for item in items if isinstance(item.request, Tasks)]
+    soon = [item for item in waiting if isinstance(item.request, Tasks) and not item.request.late]
+    scans = any(isinstance(item.request, Scan) for item in items)
+    return next(iter(soon or ([] if scans else waiting)), None)
 
 
 def _by_source(items: Iterable[Running]) -> list[list[Running]]:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from fmnist_dask.collection.store import Collection, split_code
-from fmnist_dask.collection.views import FeatureCollection, KeptImages, vectors_of
+from fmnist_dask.collection.views import FeatureCollection, FilledImages, KeptImages, vectors_of
 from fmnist_dask.errors import FmnistDaskError, RunError, UsageError
 from fmnist_dask.passes.protocol import Engine, PassProgress, Readable
 from fmnist_dask.workflow.advance import Callbacks, Running, advance
@@ -115,13 +115,15 @@ class StepCarrier:
 
     def _begin(self, name: str) -> Running:
         spec = self.workflow.steps[name]
-        if self.collection.missing_pixels and "missing" not in find_step(spec.uses).accepts:
+        source = self._source(name)
+        # Features are there for all images, whatever their pixels.
+        missing = getattr(source, "missing_pixels", 0)
+        if missing and "missing" not in find_step(spec.uses).accepts:
             raise UsageError(
-                f"{self.collection.missing_pixels:,} pixels of the collection are missing, which the step {spec.uses} "
-                "cannot work with",
+                f"{missing:,} pixels of the collection are missing, which the step {spec.uses} cannot work with",
                 "fill them in with a low_rank step, or take images without missing pixels",
             )
-        source = as_masked(self._source(name), spec)
+        source = as_masked(source, spec)
         data = StepInput(source, spec.split, split_code(source, spec.split), self.workflow.seed, spec.on)
         journal = self.journals.open(name, self.steps[name]["fingerprint"], partial(self._journalled, name))
         return Running(name, algorithm_of(spec, data), source, journal)
@@ -167,7 +169,9 @@ class StepCarrier:
         self.observer.steps_failed(names, error)
 
 
-def seen_by(run: RunDirectory, step: str, collection: Collection, split: str) -> FeatureCollection | KeptImages:
+def seen_by(
+    run: RunDirectory, step: str, collection: Collection, split: str
+) -> FeatureCollection | KeptImages | FilledImages:
     """A split of the collection through the features, or with the images, that a published step gives.
 
     Raises
@@ -181,6 +185,8 @@ def seen_by(run: RunDirectory, step: str, collection: Collection, split: str) ->
     if record.get("images") is not None:
         path = run.results / step / record["images"]
         return KeptImages.of(collection, str(path), record["fingerprint"], split)
+    if record.get("pixels") is not None:
+        return FilledImages(collection, str(run.results / step / record["pixels"]), record["fingerprint"])
     variable = record.get("features")
     if variable is None:
         raise RunError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fmnist_dask.collection.masked import MaskedImages
 from fmnist_dask.collection.store import Collection
-from fmnist_dask.collection.views import KeptImages
+from fmnist_dask.collection.views import FilledImages, KeptImages
 from fmnist_dask.passes.protocol import Readable
 from fmnist_dask.workflow.model import StepSpec
 from fmnist_dask.workflow.registry import find_step
@@ -12,7 +12,7 @@ from fmnist_dask.workflow.registry import find_step
 
 def as_masked(source: Readable, spec: StepSpec) -> Readable:
     """What a step reads: steps that accept a mask always see images through one, if only one that hides nothing."""
-    if "mask" not in find_step(spec.uses).accepts or not isinstance(source, (Collection, KeptImages)):
+    if "mask" not in find_step(spec.uses).accepts or not isinstance(source, (Collection, KeptImages, FilledImages)):
         return source
     if spec.mask is None:
         return MaskedImages.over(source)

@@ -56,6 +56,8 @@ def publish(run: RunDirectory, name: str, result: StepResult, source: Readable) 
         _check_features(pending / "dataset" / result.features, name, source)
     if result.images is not None:
         _check_choice(pending / "dataset" / result.images, name, source)
+    if result.pixels is not None:
+        _check_pixels(pending / "dataset" / result.pixels, name, source)
     for table, columns in result.tables.items():
         _write_table(pending / f"{table}.parquet", columns, source)
     write_image_tables(run, name, shared, pending / "dataset", source)
@@ -116,6 +118,21 @@ def _check_choice(path: Path, name: str, source: Readable) -> None:
         raise FmnistDaskError(
             f'the choice of images "{path.name}" of {name} is {array.dtype} of shape {array.shape}',
             f"give truth values of shape ({source.n},)",
+        )
+
+
+def _check_pixels(path: Path, name: str, source: Readable) -> None:
+    """Whether a variable can take the place of the images."""
+    import zarr
+
+    try:
+        array = zarr.open_array(str(path), mode="r")
+    except FileNotFoundError:
+        raise FmnistDaskError(f'the step {name} gives images "{path.name}", which it does not hold') from None
+    if array.shape != (source.n, *source.image_shape) or array.dtype != np.uint8:
+        raise FmnistDaskError(
+            f'the images "{path.name}" of {name} are {array.dtype} of shape {array.shape}',
+            f"give uint8 of shape ({source.n}, {', '.join(map(str, source.image_shape))})",
         )
 
 

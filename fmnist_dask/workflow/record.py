@@ -53,6 +53,7 @@ def step_outcome(result: StepResult, n: int, passes: int, seconds: float, publis
         "image_tables": published.image_tables,
         "features": result.features,
         "images": result.images,
+        "pixels": result.pixels,
     }
 
 

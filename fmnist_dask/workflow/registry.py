@@ -80,6 +80,8 @@ class StepResult:
         The variable, of dimensions (sample, feature), that other steps work on when they name this one as ``on``.
     images
         Instead: the variable of truth values, of dimension (sample,), that says which images they then work on.
+    pixels
+        Instead: the variable of uint8, of the dimensions of the images, that takes their place.
     """
 
     dataset: xarray.Dataset
@@ -92,6 +94,7 @@ class StepResult:
     image_tables: Mapping[str, Mapping[str, ColumnArray]] = field(default_factory=dict)
     features: str | None = None
     images: str | None = None
+    pixels: str | None = None
 
 
 @dataclass(frozen=True)
@@ -162,7 +165,8 @@ class Step:
         What it handles beyond the pixels of all images: ``mask`` (hidden pixels), ``missing`` (pixels without a
         value), ``on`` (features that other steps give), ``images`` (those that other steps keep). The rest is refused.
     gives
-        What it has for other steps, which they name as ``on``: ``features``, or a choice of ``images``.
+        What it has for other steps, which they name as ``on``: ``features``, or ``images`` (a choice of them, or others
+        in their place).
     foresees
         ``foresees(data, **parameters)``: what may take more memory than the first pass.
     """

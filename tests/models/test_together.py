@@ -12,7 +12,7 @@ from fmnist_dask.models.duplicates import find_duplicates
 from fmnist_dask.models.image_properties import Thresholds, image_properties
 from fmnist_dask.models.pixel_stats import pixel_statistics
 from fmnist_dask.passes.local import LocalEngine, drive
-from fmnist_dask.passes.protocol import Scan
+from fmnist_dask.passes.protocol import Call, Scan, Tasks
 from fmnist_dask.workflow.advance import Callbacks, Running, advance
 
 
@@ -130,3 +130,25 @@ def test_a_scan_too_large_alone_fails_alone():
     models, errors, _ = run_together(source, algorithms(source), Narrow(0))
     assert models == {}
     assert {type(error) for error in errors.values()} == {MemoryLimitError}
+
+
+def test_late_tasks_wait_for_passes_and_others_do_not():
+    """Results that need a few passes are there before calls that take long begin."""
+    order = []
+
+    def call(late, name):
+        yield Scan({"sum": SlowSum(0.0)})
+        order.append(f"{name} asks")
+        yield Tasks(name, (Call(max, (1, 2)),), late=late)
+        order.append(f"{name} done")
+
+    def passes():
+        for number in range(3):
+            yield Scan({"sum": SlowSum(0.0)})
+            order.append(f"pass {number + 1}")
+
+    source = collection_of(50)
+    running = {"long": call(True, "long"), "short": call(False, "short"), "others": passes()}
+    _, errors, _ = run_together(source, running)
+    assert errors == {}
+    assert order.index("short done") < order.index("pass 2") < order.index("pass 3") < order.index("long done")

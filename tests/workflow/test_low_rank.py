@@ -178,10 +178,122 @@ def test_colour_images_lose_all_channels_of_a_pixel(run, tmp_path):
     assert "Missing pixels, filled in" in (found.path / "report.html").read_text()
 
 
-def test_more_values_than_pairs_fit_is_said_with_a_remedy(run, tmp_path):
-    np.savez(tmp_path / "large.npz", x_train=random_images(20, (40, 40, 3)), y_train=np.zeros(20, int))
-    with pytest.raises(RunError, match=r"images of 4,800 values.*up to 4,096"):
-        run({"filled": {"uses": "low_rank"}}, str(tmp_path / "large.npz"))
+def smooth_images(n: int, shape: tuple[int, ...], k: int = 4, seed: int = 0) -> np.ndarray:
+    """Images of few directions, and a little noise."""
+    rng = np.random.default_rng(seed)
+    size = int(np.prod(shape))
+    directions = np.linalg.qr(rng.standard_normal((size, k)))[0].T * 20 * np.sqrt(size)
+    values = 128 + rng.standard_normal((n, k)) @ directions / np.sqrt(k) + 3 * rng.standard_normal((n, size))
+    return np.rint(values.clip(0, 255)).astype(np.uint8).reshape(n, *shape)
+
+
+def test_more_values_than_pairs_fit_are_modelled_in_turns(run, tmp_path):
+    image = smooth_images(300, (40, 40, 3))
+    np.savez(tmp_path / "large.npz", x_train=image, y_train=np.arange(300) % 2)
+    found = run(
+        {"filled": {"uses": "low_rank", "mask": MASK, "with": {"rank": 4, "max_iter": 30}}}, str(tmp_path / "large.npz")
+    )
+    by_method = errors_of(found["filled"])
+    assert by_method["rank 4"] < 0.3 * by_method["mean of the pixel"]
+    assert by_method["rank 4"] < by_method["rank 2"]
+    assert found.metrics["filled"]["converged"]
+    assert 0.92 < found.metrics["filled"]["coverage_95"] < 0.98
+    assert found["filled"]["codes"].shape == (300, 4)
+
+
+def test_nonnegative_models_fill_in_by_sums_of_parts(run, tmp_path):
+    rng = np.random.default_rng(0)
+    parts = rng.random((3, 36)) * (rng.random((3, 36)) < 0.5)
+    image = np.rint((rng.gamma(2, 30, (800, 3)) @ parts).clip(0, 255)).astype(np.uint8).reshape(800, 6, 6)
+    np.savez(tmp_path / "parts.npz", x_train=image, y_train=np.arange(800) % 2)
+    steps = {
+        "parts": {"uses": "low_rank", "mask": MASK, "with": {"rank": 3, "regularization": "non-negative", "tol": 1e-5}}
+    }
+    found = run(steps, str(tmp_path / "parts.npz"))
+    assert (found["parts"]["codes"].values >= 0).all()
+    assert (found["parts"]["components"].values >= 0).all()
+    by_method = errors_of(found["parts"])
+    assert by_method["rank 3"] < 0.2 * by_method["mean of the pixel"]
+    assert "sums of parts" in (found.path / "report.html").read_text()
+    assert found.manifest["steps"]["parts"]["exact"] is False
+
+
+def test_filled_images_of_a_step_are_worked_on_by_others(run, tmp_path):
+    image = smooth_images(600, (6, 5))
+    gone = np.random.default_rng(1).random(image.shape) < 0.15
+    np.savez(tmp_path / "some.npz", x_train=np.where(gone, np.nan, image), y_train=np.arange(600) % 3)
+    steps = {
+        "filled": {"uses": "imputed", "with": {"rank": 4}},
+        "statistics": {"uses": "pixel_stats", "on": "filled"},
+        "parts": {"uses": "pca", "on": "filled", "with": {"n_components": 3}},
+        "groups": {"uses": "kmeans", "on": "parts", "with": {"n_clusters": 3}},
+        "again": {"uses": "low_rank", "on": "filled", "mask": MASK, "with": {"rank": 4}},
+    }
+    found = run(steps, str(tmp_path / "some.npz"))
+    filled = found["filled"]["imputed"].values
+    np.testing.assert_array_equal(filled[~gone], image[~gone])
+    np.testing.assert_allclose(found["statistics"]["mean"].values, filled.mean(axis=0))
+    variance = np.linalg.eigvalsh(np.cov(filled.reshape(600, -1).T, bias=True))
+    ratio = variance[-3:].sum() / variance.sum()
+    assert found.metrics["parts"]["explained_variance_ratio_sum"] == pytest.approx(ratio, rel=1e-9)
+    assert found.metrics["again"]["missing_fraction"] == pytest.approx(0.2, abs=0.01)
+    with pytest.raises(RunError, match="pixels of the collection are missing"):
+        run({"statistics": {"uses": "pixel_stats"}}, str(tmp_path / "some.npz"), "unfilled")
+
+
+def test_complete_images_go_on_as_they_are(run):
+    steps = {
+        "filled": {"uses": "imputed", "with": {"rank": 2}},
+        "statistics": {"uses": "pixel_stats", "on": "filled"},
+        "plain": {"uses": "pixel_stats"},
+    }
+    found = run(steps, {"path": "garments", "n": 500})
+    np.testing.assert_array_equal(found["statistics"]["mean"].values, found["plain"]["mean"].values)
+
+
+def test_filled_images_can_be_kept_as_they_are_expected_to_be(run):
+    step = {"uses": "low_rank", "mask": MASK, "with": {"rank": 4, "impute": "float32"}}
+    found = run({"filled": step}, {"path": "garments", "n": 600})
+    whole = run({"filled": {**step, "with": {"rank": 4}}}, {"path": "garments", "n": 600}, "whole")
+    values = found["filled"]["imputed"].values
+    assert values.dtype == np.float32
+    np.testing.assert_array_equal(np.rint(values), whole["filled"]["imputed"].values)
+    hidden = hidden_pixels(1234, np.arange(600), 784, 0.2).reshape(600, 28, 28)
+    assert (np.rint(values) != values)[hidden].mean() > 0.3
+    with pytest.raises(SourceError, match="float32"):
+        open_source(found.path)
+
+
+def test_pixels_that_are_missing_by_class_are_noticed(run, tmp_path):
+    image, label = smooth_images(900, (6, 5)), np.arange(900) % 3
+    rng = np.random.default_rng(2)
+    anywhere = rng.random(image.shape) < 0.1
+    by_class = anywhere.copy()
+    by_class[label == 1, 2:4, 1:3] |= rng.random(((label == 1).sum(), 2, 2)) < 0.3
+    for name, gone in (("anywhere", anywhere), ("by_class", by_class)):
+        np.savez(tmp_path / f"{name}.npz", x_train=np.where(gone, np.nan, image), y_train=label)
+        found = run({"filled": {"uses": "low_rank", "with": {"rank": 4}}}, str(tmp_path / f"{name}.npz"), name)
+        report = (found.path / "report.html").read_text()
+        if name == "anywhere":
+            assert found.metrics["filled"]["missing_by_class_p"] > 0.001
+            assert "as often in every class" in report
+        else:
+            assert found.metrics["filled"]["missing_by_class_p"] < 1e-6
+            assert "depends on the class" in report
+            largest = float(found["filled"]["class_missing_largest"])
+            assert 0.1 < largest < 0.3
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"gamma_x": 1.0, "gamma_y": 1.0}, "do nothing with regularization noise"),
+        ({"gamma_x": 1.0, "regularization": "quadratic"}, "one alone bounds nothing"),
+    ],
+)
+def test_penalties_that_mean_nothing_are_refused(run, parameters, words):
+    with pytest.raises(RunError, match=words):
+        run({"plane": {"uses": "low_rank", "with": parameters}}, {"path": "garments", "n": 100})
 
 
 def test_images_that_another_step_keeps_are_masked_like_all(run, tmp_path):

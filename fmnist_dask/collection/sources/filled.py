@@ -48,6 +48,7 @@ class Filled(Source):
         self.step = wanted or steps[0]
         self.base = self._collection(run, manifest["source"])
         self.array = str((run / "results.zarr" / self.step / IMPUTED).resolve())
+        self._check_type(run)
         self.filled_by = str(manifest["steps"][self.step]["fingerprint"])
         self.name = f"{self.base.name}-{self.step}"
         self.location = str(run.resolve())
@@ -57,6 +58,16 @@ class Filled(Source):
         self.class_names = self.base.class_names
         self.named_rows = not np.issubdtype(self.base.read("source_name", 0, 1).dtype, np.integer)
         self._cut()
+
+    def _check_type(self, run: Path) -> None:
+        import zarr
+
+        dtype = zarr.open_array(self.array, mode="r").dtype
+        if dtype != np.uint8:
+            raise SourceError(
+                f"the filled images of the step {self.step} of {run} are {dtype}; a collection holds whole numbers",
+                "run it with impute=true, or open them with fmnist_dask.open_run",
+            )
 
     @staticmethod
     def _collection(run: Path, source: dict[str, Any]) -> Collection:

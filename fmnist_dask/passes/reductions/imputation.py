@@ -173,12 +173,15 @@ class Imputed(Column):
         Of the plane; see :class:`~fmnist_dask.passes.reductions.codes.Codes`. ``None`` for no plane.
     images
         Whether filled images are written, and what their errors are expected to be, as ``contrast``.
+    dtype
+        Of filled images: ``uint8``, or ``float32`` for what is expected of missing pixels as it is.
     """
 
     imputer: Imputer
     edges: ArrayParameter | None = None
     cells: int = 0
     images: bool = False
+    dtype: str = "uint8"
 
     def variables(self, source: Readable) -> dict[str, Variable]:
         """Codes, label, plane, images."""
@@ -192,7 +195,7 @@ class Imputed(Column):
             found["plane"] = Variable("uint16", (2,), ("axis",), attrs)
         if self.images:
             dims = ("y", "x", "channel")[: len(source.image_shape)]
-            found["imputed"] = Variable("uint8", source.image_shape, dims, (("long_name", "pixels, filled in"),))
+            found["imputed"] = Variable(self.dtype, source.image_shape, dims, (("long_name", "pixels, filled in"),))
             about = (("long_name", "errors of the image's filled-in pixels, as a multiple of error_scale"),)
             found["contrast"] = Variable("float32", attrs=about, fill_value=float("nan"))
         return found
@@ -202,12 +205,13 @@ class Imputed(Column):
         features, there = block.features, observed_features(block)
         codes = np.empty((len(features), len(self.imputer.model.factors.values)), np.float32)
         contrast = np.empty(len(features), np.float32)
-        images = features.copy() if self.images else features
+        images = features.astype(self.dtype) if self.images else features
         for part in panels(block.rows):
             filled = self.imputer(features[part], there[part])
             codes[part], contrast[part] = filled.codes, filled.contrast
             if self.images:
-                images[part] = np.where(there[part], features[part], np.rint(filled.values).astype(np.uint8))
+                values = filled.values if self.dtype == "float32" else np.rint(filled.values).astype(np.uint8)
+                images[part] = np.where(there[part], features[part], values)
         found: dict[str, AnyArray] = {"codes": codes, "label": block.label}
         if self.edges is not None:
             found["plane"] = cells_of(codes[:, :2].astype(np.float64), self.edges.values, self.cells)
@@ -219,7 +223,7 @@ class Imputed(Column):
         """Codes twice, which features are there, filled images, and panels."""
         k = len(self.imputer.model.factors.values)
         d = source.n_features
-        rooms = MASK_ROOMS + 2 * self.images
+        rooms = MASK_ROOMS + 2 * np.dtype(self.dtype).itemsize * self.images
         return rows * (12 * k + rooms * d + 64) + self.imputer.model.work_bytes() + 256 * 24 * d
 
 

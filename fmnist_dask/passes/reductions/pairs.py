@@ -178,8 +178,7 @@ class PairMoments(Reduction):
 
     ``both`` is ``Σ o oᵀ``, ``sum`` is ``Σ (x − s) oᵀ`` (of the first where both are there), ``product`` is
     ``Σ (x − s)(x − s)ᵀ``, of the result's ``shift`` s; ``low`` and ``high`` are the extremes of each feature.
-    ``beside`` counts, for each feature, the missing values of the rows where it is observed. By class: ``class_sum``
-    and ``class_count``, the last of them for images without a label; of pixels alone.
+    ``beside`` counts, for each feature, the missing values of the rows where it is observed.
 
     Attributes
     ----------
@@ -191,7 +190,7 @@ class PairMoments(Reduction):
 
     def initial(self, source: Readable) -> State:
         """Zeros."""
-        d, classes = source.n_features, len(source.class_names) + 1
+        d = source.n_features
         low = np.full(d, np.inf) if self.grid else np.full(d, 255, np.uint8)
         return {
             "n": 0,
@@ -201,8 +200,6 @@ class PairMoments(Reduction):
             "beside": np.zeros(d, np.int64),
             "low": low,
             "high": -low if self.grid else np.zeros(d, np.uint8),
-            "class_sum": np.zeros((classes, d), np.int64),
-            "class_count": np.zeros((classes, d), np.int64),
         }
 
     def chunk(self, state: State, block: Block) -> State:
@@ -221,7 +218,6 @@ class PairMoments(Reduction):
 
     def _add_pixels(self, state: State, block: Block, there: BoolArray) -> None:
         features = block.features
-        labels = np.where(block.label < 0, len(state["class_sum"]) - 1, block.label)
         for start in range(0, len(block), EXACT_ROWS):
             part = slice(start, start + EXACT_ROWS)
             o = there[part].astype(np.float32)
@@ -238,9 +234,6 @@ class PairMoments(Reduction):
             state["product"] += x.T @ x
             missing = o.shape[1] - o.sum(axis=1, dtype=np.int64)
             state["beside"] += (missing[:, None] * there[part]).sum(axis=0)
-            of_class = (labels[part, None] == np.arange(len(state["class_sum"]))).astype(np.float32)
-            state["class_sum"] += (of_class.T @ x).astype(np.int64)
-            state["class_count"] += (of_class.T @ o).astype(np.int64)
 
     def _add_floats(self, state: State, block: Block, there: BoolArray, grid: ValueGrid) -> None:
         features = block.features
@@ -258,7 +251,7 @@ class PairMoments(Reduction):
 
     def combine(self, left: State, right: State) -> State:
         """Add; keep extremes."""
-        for name in ("both", "sum", "product", "beside", "class_sum", "class_count"):
+        for name in ("both", "sum", "product", "beside"):
             left[name] += right[name]
         left["n"] += right["n"]
         left["low"] = np.minimum(left["low"], right["low"])
@@ -276,7 +269,7 @@ class PairMoments(Reduction):
 
     def state_bytes(self, source: Readable) -> int:
         """Three numbers a pair of features."""
-        return 8 * source.n_features * (3 * source.n_features + 2 * len(source.class_names) + 8)
+        return 8 * source.n_features * (3 * source.n_features + 8)
 
     def task_bytes(self, source: Readable, rows: int) -> int:
         """Products of one panel, the panel, and which features of all rows are there."""
@@ -292,6 +285,5 @@ def merged_pairs(left: State, right: State) -> State:
     product = right["product"] + by * total + (by * total).T + np.outer(by, by) * both
     moved = {"sum": total + by[:, None] * both, "product": product}
     found = {name: left[name] + {**right, **moved}[name] for name in ("n", "both", "sum", "product", "beside")}
-    found |= {name: left[name] + right[name] for name in ("class_sum", "class_count")}
     found["low"], found["high"] = np.minimum(left["low"], right["low"]), np.maximum(left["high"], right["high"])
     return found | {"shift": left["shift"]}

@@ -125,7 +125,9 @@ def colour_bar(mapper: LinearColorMapper, label: str) -> figure:
     plot.add_glyph(ColumnDataSource({"ramp": [ramp]}), Image(image="ramp", color_mapper=mapper, **place))
     parts = 4 if low < 0 else 5  # a scale of differences has a tick at zero
     plot.xaxis.ticker = [low + (high - low) * part / parts for part in range(parts + 1)]
-    plot.xaxis.formatter = NumeralTickFormatter(format="0.[00]" if high - low > 0.2 else "0.0000")
+    plot.xaxis.formatter = NumeralTickFormatter(
+        format="0.[00]" if high - low > 0.1 else "0.000" if high - low > 0.01 else "0.0000"
+    )
     return plot
 
 

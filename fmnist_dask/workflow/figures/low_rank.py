@@ -23,6 +23,7 @@ from fmnist_dask.report.page import (
     Picture,
     Section,
     Table,
+    Text,
     Tile,
 )
 from fmnist_dask.report.pictures import brightness_picture, picture, signed_picture
@@ -35,6 +36,8 @@ from fmnist_dask.workflow.registry import ReportContext
 FEW_PICTURES, MOST_PICTURES = 24, 120
 #: What missing pixels are drawn with.
 HOLE = np.array([214, 107, 44], np.uint8)
+#: Least probability at which pixels count as missing at random.
+LEAST_P = 0.001
 ERROR = "root mean square error, of brightness from 0 to 1"
 
 
@@ -96,23 +99,28 @@ def _archetypes(dataset: xarray.Dataset, context: ReportContext) -> Section:
         Gallery(tuple(tiles), heading="Archetypes", note=note, visible=1 + FEW_PICTURES),
         Grid((Figure(colour_bar(difference_mapper(limit), "weight of the pixel, in its own units")),), min_width=280),
     ]
+    blocks += _reconstructions(dataset)
     objective = values(dataset, "objective").astype(np.float64)
     if len(objective) > 1:
         above = 100 * (objective / objective.min() - 1)
         blocks.append(
             Figure(
-                objective_lines([above], 0, "pass of EM", "squared residuals, % above the least"),
+                objective_lines([above], 0, "pass", "objective, % above the least"),
                 title="How the model came to rest",
                 caption=""
                 if int(dataset.attrs.get("converged", 1))
                 else "It has not: more passes (max_iter) may help.",
             )
         )
-    exact = bool(int(dataset.attrs.get("complete", 1)))
+    complete = bool(int(dataset.attrs.get("complete", 1)))
+    nonnegative = bool(int(dataset.attrs.get("nonnegative", 0)))
+    exact = complete and not nonnegative
     lead = f"Each image is the centre and {count(rank, 'archetype')}, each times a number: its code. "
     gone = _percent(context.metrics.get("missing_fraction") or 0)
     if exact:
         lead += "No pixel is missing: this is the best model of its rank."
+    elif nonnegative:
+        lead += "Neither codes nor archetypes are negative, so that images are sums of parts."
     else:
         lead += f"{gone} of all pixels are missing or hidden; the model was found from the others."
     return Section(
@@ -120,10 +128,52 @@ def _archetypes(dataset: xarray.Dataset, context: ReportContext) -> Section:
         short="Low rank",
         anchor="archetypes",
         lead=lead,
-        basis=context_basis(context, exact=exact, inexact="by EM"),
+        basis=context_basis(context, exact=exact, inexact="in turns" if nonnegative else "by EM"),
         blocks=tuple(blocks),
         order=ORDER_DIRECTIONS + 4,
     )
+
+
+def _reconstructions(dataset: xarray.Dataset) -> list[Block]:
+    """Images beside what codes of several ranks make of them."""
+    if "example_reconstructed" not in dataset:
+        return []
+    ranks = values(dataset, "example_rank").tolist()
+    tiles = []
+    for at in range(dataset.sizes["example"]):
+        row = int(dataset["example_row"][at])
+        truth = picture(dataset["example_truth"][at].values, f"image {row}", ("image",))
+        made = [
+            picture(
+                dataset["example_reconstructed"][at, level].values, f"image {row} at rank {rank}", (f"rank {rank}",)
+            )
+            for level, rank in enumerate(ranks)
+        ]
+        tiles.append(Tile((truth, *made)))
+    note = "What is left of images in so many codes, all pixels reconstructed from those that are there."
+    return [Gallery(tuple(tiles), heading="Images and their reconstructions", note=note, visible=4)]
+
+
+def _whether_at_random(dataset: xarray.Dataset, context: ReportContext) -> list[Block]:
+    """Whether pixels are missing whatever the class is, which start and deviations take for granted."""
+    p_value = context.metrics.get("missing_by_class_p")
+    if p_value is None:
+        return []
+    if p_value >= LEAST_P:
+        return [
+            Text(f"Pixels are missing as often in every class (p = {p_value:.2g}), as the model takes for granted.")
+        ]
+    shares, classes = values(dataset, "class_missing"), texts(dataset, "missing_class")
+    low, high = int(np.nanargmin(shares)), int(np.nanargmax(shares))
+    most = _percent(float(dataset["class_missing_largest"]))
+    return [
+        Text(
+            f"What is missing depends on the class: {_percent(shares[high])} of the pixels of {classes[high]}, "
+            f"{_percent(shares[low])} of {classes[low]}; single pixels by up to {most} more or less than overall. "
+            "The model takes them to be missing whatever they are: deviations may be too small.",
+            tone="warn",
+        )
+    ]
 
 
 def _percent(share: float) -> str:
@@ -161,6 +211,7 @@ def _filling(dataset: xarray.Dataset, context: ReportContext) -> Section:
     if tiles:
         note = "Orange: missing. Off by: the standard deviation expected of each filled-in pixel, four times as bright."
         blocks.append(Gallery(tuple(tiles), heading="Examples, of all classes", note=note, visible=6))
+    blocks += _whether_at_random(dataset, context)
     lead = "Missing pixels are filled in by what the model expects of them, given the others of their image."
     if "method" in dataset and context.metrics.get("rmse_heldout") is not None:
         blocks += _scores(dataset)
