@@ -48,8 +48,8 @@ def advance(engine: Engine, more: Callable[[], Iterable[Running]], callbacks: Ca
     """Run algorithms to their ends.
 
     Tasks go first, until every algorithm either has ended or waits for a scan; then all that read the same source share
-    one pass. Late tasks wait until no scan is waited for. An algorithm that raises does not stop the others; a pass that
-    fails stops those that shared it.
+    one pass. Late tasks wait until no scan is waited for. An algorithm that raises does not stop the others; a pass
+    that fails stops those that shared it.
 
     Parameters
     ----------
