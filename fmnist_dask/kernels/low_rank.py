@@ -245,13 +245,17 @@ class Filled:
         How far a row's values lie from what its others say of them, against all rows: its errors are so many times as
         large.
     ratios : float32 array, shape (m, d)
-        How far observed values lie from what the others say of them, in multiples of what is expected.
+        How far observed values lie from what the others say of them, in multiples of what is expected; NaN where that
+        was not worked out.
+    deviation : float32 array, shape (m, d)
+        What is expected of the errors; ``None`` for ``contrast`` times the error scale of each feature.
     """
 
     values: AnyArray
     codes: AnyArray
     contrast: AnyArray
     ratios: AnyArray
+    deviation: AnyArray | None = None
 
 
 def fill(

@@ -26,7 +26,6 @@ from typing import Any
 import numpy as np
 import psutil
 
-from fmnist_dask import LowRankModel
 from fmnist_dask.cluster.config import ClusterConfig
 from fmnist_dask.cluster.connect import connect
 from fmnist_dask.collection.masked import MaskedImages
@@ -143,6 +142,9 @@ def by_rank(given: argparse.Namespace) -> None:
 
 def by_engine(given: argparse.Namespace) -> None:
     """The estimator's engines: passes until it has converged, batches that are read once."""
+    # Workers import this module, and need no scikit-learn.
+    from fmnist_dask import LowRankModel
+
     with cluster(given) as (engine, _):
         image = training_pixels(fashion_store(engine, given.directory, given.data))
     hidden = hidden_pixels(SEED, np.arange(N), 784, FRACTION)
@@ -168,6 +170,9 @@ def by_engine(given: argparse.Namespace) -> None:
 def by_size(given: argparse.Namespace) -> None:
     """Ten times the images: ten times as long, in the same memory. Each in a cluster of its own."""
     rows: list[tuple[str, float, str]] = []
+    with cluster(given) as (engine, _):
+        for n in (N, 10 * N):
+            garments_store(engine, given.directory, n)
     for n in (N, 10 * N):
         with cluster(given) as (engine, peak_bytes):
             masked = MaskedImages.over(garments_store(engine, given.directory, n), FRACTION, SEED)

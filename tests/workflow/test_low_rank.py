@@ -218,6 +218,19 @@ def test_nonnegative_models_fill_in_by_sums_of_parts(run, tmp_path):
     assert found.manifest["steps"]["parts"]["exact"] is False
 
 
+def test_a_mixture_fills_in_better_than_its_single_model(run):
+    step = {"uses": "low_rank", "split": "train", "mask": MASK, "with": {"rank": 64, "groups": 3, "max_iter": 1}}
+    found = run({"filled": step}, {"path": "garments", "n": 3000})
+    by_method, metrics = errors_of(found["filled"]), found.metrics["filled"]
+    assert metrics["rmse_heldout"] == by_method["mixture of 3 Gaussians"] < by_method["rank 64"]
+    assert 0.9 < metrics["coverage_95"] < 0.98
+    assert found["filled"]["group_size"].values.sum() == pytest.approx(found.collection.splits["train"], rel=0.02)
+    assert np.isfinite(found["filled"]["codes"].values).all()
+    assert "mixture of 3 Gaussians" in (found.path / "report.html").read_text()
+    with pytest.raises(RunError, match="groups=3 with regularization none"):
+        run({"filled": {**step, "with": {"groups": 3, "regularization": "none"}}}, {"path": "garments", "n": 500}, "no")
+
+
 def test_filled_images_of_a_step_are_worked_on_by_others(run, tmp_path):
     image = smooth_images(600, (6, 5))
     gone = np.random.default_rng(1).random(image.shape) < 0.15

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -29,12 +29,34 @@ BASELINES = ("mean of the pixel", "mean of the pixel in its class", "mean of fou
 RATIO_STEP, RATIO_STEPS = 0.01, 1000
 
 
+class AnyImputer(Protocol):
+    """Something that fills in rows."""
+
+    @property
+    def model(self) -> ModelParameter:
+        """What gives the codes."""
+
+    @property
+    def error_scale(self) -> ArrayParameter:
+        """Standard deviation of each feature about what the others say of it."""
+
+    def work_bytes(self) -> int:
+        """Memory of one panel."""
+
+    def __call__(self, features: AnyArray, observed: BoolArray) -> Filled:
+        """Fill rows in."""
+
+
 @dataclass(frozen=True)
 class Imputer:
     """A model, and what is needed to judge its errors."""
 
     model: ModelParameter
     error_scale: ArrayParameter
+
+    def work_bytes(self) -> int:
+        """Memory of one panel."""
+        return self.model.work_bytes()
 
     def __call__(self, features: AnyArray, observed: BoolArray) -> Filled:
         """Fill rows in."""
@@ -56,7 +78,7 @@ class ImputationScores(Reduction):
         Of each pixel in each class, the last for images without one, shape (classes + 1, d).
     """
 
-    imputers: tuple[Imputer, ...]
+    imputers: tuple[AnyImputer, ...]
     mean: ArrayParameter
     class_mean: ArrayParameter
 
@@ -97,10 +119,12 @@ class ImputationScores(Reduction):
                 self._add(state, at, filled.values - exact, h, labels[part])
             # Of the last one, the largest.
             error = np.abs(filled.values - exact)
-            deviation = filled.contrast[:, None] * np.maximum(self.imputers[-1].error_scale.values, np.float32(1e-3))
+            deviation = deviation_of(filled, self.imputers[-1])
             # Whole numbers are meant: half of one is no error.
             state["hidden_ratio"] += _by_size((np.maximum(error - 0.5, 0) / deviation)[h])
-            state["ratio"] += _by_size(np.maximum(np.abs(filled.ratios) - 0.5 / deviation, 0)[o])
+            judged = o & ~np.isnan(filled.ratios)
+            expected = filled.contrast[:, None] * np.maximum(self.imputers[-1].error_scale.values, np.float32(1e-3))
+            state["ratio"] += _by_size(np.maximum(np.abs(filled.ratios) - 0.5 / expected, 0)[judged])
             state["observed_square"] += _counted(np.square(error / 255)[o]).sum()
             state["observed_count"] += int(o.sum())
             first = len(self.imputers)
@@ -136,8 +160,16 @@ class ImputationScores(Reduction):
 
     def task_bytes(self, source: Readable, rows: int) -> int:
         """What is true, and two rooms more for which pixels are hidden; panels of one method."""
-        work = max(imputer.model.work_bytes() for imputer in self.imputers)
+        work = max(imputer.work_bytes() for imputer in self.imputers)
         return (MASK_ROOMS + 1) * rows * source.n_features + work + 256 * 64 * source.n_features
+
+
+def deviation_of(filled: Filled, imputer: AnyImputer) -> AnyArray:
+    """What is expected of the error of each value, at least a thousandth of a step of brightness."""
+    if filled.deviation is not None:
+        return np.maximum(filled.deviation, np.float32(1e-3))
+    found: AnyArray = filled.contrast[:, None] * np.maximum(imputer.error_scale.values, np.float32(1e-3))
+    return found
 
 
 def _by_size(ratios: AnyArray) -> IntArray:
@@ -177,7 +209,7 @@ class Imputed(Column):
         Of filled images: ``uint8``, or ``float32`` for what is expected of missing pixels as it is.
     """
 
-    imputer: Imputer
+    imputer: AnyImputer
     edges: ArrayParameter | None = None
     cells: int = 0
     images: bool = False
@@ -224,7 +256,7 @@ class Imputed(Column):
         k = len(self.imputer.model.factors.values)
         d = source.n_features
         rooms = MASK_ROOMS + 2 * np.dtype(self.dtype).itemsize * self.images
-        return rows * (12 * k + rooms * d + 64) + self.imputer.model.work_bytes() + 256 * 24 * d
+        return rows * (12 * k + rooms * d + 64) + self.imputer.work_bytes() + 256 * 24 * d
 
 
 @dataclass(frozen=True)

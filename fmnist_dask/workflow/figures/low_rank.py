@@ -60,7 +60,7 @@ def _card(dataset: xarray.Dataset, context: ReportContext) -> Card:
         base = ", ".join(f"{name} {value:.3f}" for name, value in _baselines(dataset))
         return Card(
             value=f"{error:.3f}",
-            label=f"error of hidden pixels at rank {rank}",
+            label=f"error of hidden pixels, {_called(dataset)}",
             note=f"Brightness from 0 to 1. {base[:1].upper()}{base[1:]}.",
             pictures=tuple(Picture(tile.uri, tile.alt) for tile in _example_pictures(dataset, 0)[:3]),
             link="filled-in",
@@ -76,12 +76,19 @@ def _card(dataset: xarray.Dataset, context: ReportContext) -> Card:
     )
 
 
+def _called(dataset: xarray.Dataset) -> str:
+    """The way that images are filled in."""
+    if "group_size" in dataset:
+        return f"mixture of {dataset.sizes['group']} Gaussians"
+    return f"rank {int(dataset.attrs['rank'])}"
+
+
 def _baselines(dataset: xarray.Dataset) -> list[tuple[str, float]]:
     if "method" not in dataset:
         return []
     ranks, errors = values(dataset, "method_rank"), values(dataset, "rmse")
     names = texts(dataset, "method")
-    return [(names[at], float(errors[at])) for at in np.flatnonzero(ranks == 0)]
+    return [(names[at], float(errors[at])) for at in np.flatnonzero(ranks <= 0)]
 
 
 def _archetypes(dataset: xarray.Dataset, context: ReportContext) -> Section:
@@ -253,7 +260,7 @@ def _scores(dataset: xarray.Dataset) -> list[Block]:
     )
     classes, names = texts(dataset, "class"), texts(dataset, "method")
     by_class = values(dataset, "class_rmse")
-    shown = [int(of_model[-1]), *np.flatnonzero(ranks == 0).tolist()]
+    shown = [int(of_model[-1]), *np.flatnonzero(ranks <= 0).tolist()]
     all_methods = Table(
         ("way to fill in", "RMSE", "MAE"),
         tuple((names[at], f"{errors[at]:.4f}", f"{absolute[at]:.4f}") for at in range(len(names))),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +12,7 @@ from fmnist_dask.collection.thumbnails import shrink
 from fmnist_dask.models.low_rank_model import FittedLowRank
 from fmnist_dask.models.missingness import Missingness, missingness
 from fmnist_dask.passes.blas import one_blas_thread
-from fmnist_dask.passes.reductions.imputation import BASELINES, Imputer, covered, interval_of
+from fmnist_dask.passes.reductions.imputation import BASELINES, AnyImputer, covered, interval_of
 from fmnist_dask.typing import AnyArray, FloatArray
 from fmnist_dask.workflow.registry import StepInput
 from fmnist_dask.workflow.steps._names import IMAGE_DIMS, UNLABELLED, unit_of
@@ -43,6 +44,8 @@ class Outcome:
         Result of :class:`~fmnist_dask.passes.reductions.imputation.ImputationScores`; ``None`` of complete images.
     test
         Whether pixels are missing whatever the class is.
+    group_count : float64 array, shape (groups,)
+        Images of each Gaussian of a mixture; ``None`` without one.
     """
 
     model: FittedLowRank
@@ -54,10 +57,11 @@ class Outcome:
     shown: int
     test: Missingness | None
     scored: dict[str, AnyArray] | None = field(default=None)
+    group_count: FloatArray | None = None
 
     @classmethod
     def of(
-        cls, data: StepInput, model: FittedLowRank, ranks: list[int], imputers: list[Imputer], shown: int
+        cls, data: StepInput, model: FittedLowRank, ranks: list[int], imputers: Sequence[AnyImputer], shown: int
     ) -> Outcome:
         """Before all images have been seen.
 
@@ -76,7 +80,7 @@ class Outcome:
 
 
 def _seen(
-    imputers: list[Imputer], ranks: list[int], picked: dict[str, AnyArray]
+    imputers: Sequence[AnyImputer], ranks: list[int], picked: dict[str, AnyArray]
 ) -> tuple[AnyArray, dict[str, AnyArray]]:
     """Codes of the sample, and a few of its images filled in, of as many classes as there are."""
     imputer = imputers[-1]
@@ -175,6 +179,8 @@ def outcome_dataset(data: StepInput, outcome: Outcome) -> Any:
     }
     if outcome.scored is not None:
         variables |= _scores(data, outcome, outcome.scored)
+    if outcome.group_count is not None:
+        variables["group_size"] = ("group", outcome.group_count, {"long_name": "images of each Gaussian"})
     if outcome.test is not None:
         variables["class_missing"] = ("missing_class", outcome.test.share, {"long_name": "share of missing pixels"})
         variables["missing_class"] = ("missing_class", list(data.source.class_names))
@@ -191,17 +197,19 @@ def _scores(data: StepInput, outcome: Outcome, scored: dict[str, AnyArray]) -> d
     """Errors at hidden pixels."""
     ranks, shape = outcome.ranks, data.source.image_shape
     dims = IMAGE_DIMS[: len(shape)]
-    names = [*(f"rank {k}" for k in ranks), *BASELINES]
+    mixed = [] if outcome.group_count is None else [f"mixture of {len(outcome.group_count)} Gaussians"]
+    names = [*(f"rank {k}" for k in ranks), *mixed, *BASELINES]
+    best = len(ranks) + len(mixed) - 1
     count = np.maximum(scored["count"], 1)
     hidden, class_hidden = max(int(scored["count"].sum()), 1), np.maximum(scored["class_count"], 1)
     channels = 1 if len(shape) == 2 else shape[2]
     none = scored["count"] == 0
-    pixel_square = np.where(none, np.nan, scored["square"][len(ranks) - 1] / count).reshape(shape)
+    pixel_square = np.where(none, np.nan, scored["square"][best] / count).reshape(shape)
     classes = [*data.source.class_names, UNLABELLED]
     kept = [at for at, images in enumerate(scored["class_count"]) if images]
     return {
         "method": ("method", names),
-        "method_rank": ("method", [*ranks, *([0] * len(BASELINES))]),
+        "method_rank": ("method", [*ranks, *([-1] * len(mixed)), *([0] * len(BASELINES))]),
         "rmse": ("method", np.sqrt(scored["square"].sum(axis=1) / hidden)),
         "mae": ("method", scored["absolute"].sum(axis=1) / hidden),
         "class": ("class", [classes[at] for at in kept]),

@@ -16,17 +16,22 @@ from fmnist_dask.models.code_fit import CodeOptions
 from fmnist_dask.models.low_rank import low_rank
 from fmnist_dask.models.low_rank_codes import low_rank_by_codes
 from fmnist_dask.models.low_rank_model import FittedLowRank, LowRankOptions, Transform
+from fmnist_dask.models.mixture import MixtureOptions, mixture_of_gaussians
 from fmnist_dask.models.pca import MOST_EXACT_FEATURES
 from fmnist_dask.passes.parameters import ArrayParameter
 from fmnist_dask.passes.protocol import Algorithm, Reduction, Scan
 from fmnist_dask.passes.reductions.classes import ClassMoments
-from fmnist_dask.passes.reductions.imputation import ImputationScores, Imputed, Imputer, MaskedSubset
+from fmnist_dask.passes.reductions.imputation import AnyImputer, ImputationScores, Imputed, Imputer, MaskedSubset
 from fmnist_dask.passes.reductions.low_rank import CodeMoments, FilledMoments, ModelParameter
+from fmnist_dask.passes.reductions.mixture import GroupMoments, MixtureImputer, MixtureParameter
+from fmnist_dask.passes.reductions.pairs import ObservedSubset
+from fmnist_dask.passes.reductions.subset import subset_rows
 from fmnist_dask.typing import AnyArray
 from fmnist_dask.workflow.registry import Foreseen, StepInput, StepResult, step
 from fmnist_dask.workflow.steps._low_rank import CELLS, EXAMPLES, Outcome, metrics_of, outcome_dataset
 
 Penalty = Annotated[float, pydantic.Field(ge=0)]
+Groups = Annotated[int, pydantic.Field(ge=1, le=100)]
 Regularizations = Literal["noise", "none", "quadratic", "non-negative"]
 #: Passes after the start, at most: of EM, and of codes and archetypes in turns.
 EM_PASSES, TURNS = 5, 50
@@ -38,7 +43,13 @@ def _by_pairs(d: int, regularization: str) -> bool:
 
 
 def _foresees(
-    data: StepInput, *, rank: int, regularization: Regularizations, impute: bool | str = True, **others: Any
+    data: StepInput,
+    *,
+    rank: int,
+    regularization: Regularizations,
+    groups: int,
+    impute: bool | str = True,
+    **others: Any,
 ) -> Iterator[Foreseen]:
     """A pass of EM, and the one that scores and fills in."""
     d = data.source.n_features
@@ -48,7 +59,14 @@ def _foresees(
         yield Foreseen("each pass of EM", Scan({"filled": FilledMoments(model, rounder(1.0))}, split=data.split))
     else:
         yield Foreseen("each turn", Scan({"codes": CodeMoments(model, rounder(1.0))}, split=data.split))
-    imputer = Imputer(model, ArrayParameter(np.ones(d, np.float32)))
+    scale = ArrayParameter(np.ones(d, np.float32))
+    imputer: AnyImputer = Imputer(model, scale)
+    if groups > 1:
+        arrays = (np.zeros((groups, d), np.float32), np.zeros((groups, d, d), np.float32), np.zeros(groups))
+        centre, precision, weight = (ArrayParameter(array) for array in arrays)
+        mixture = MixtureParameter(centre, precision, weight, model)
+        yield Foreseen("each pass of groups", Scan({"groups": GroupMoments(mixture, 1.0)}, split=data.split))
+        imputer = MixtureImputer(mixture, scale, model)
     yield Foreseen("filling in", Scan({}, {"codes": Imputed(imputer, images=bool(impute))}))
     means = (ArrayParameter(np.zeros(d, np.float32)), ArrayParameter(np.zeros((1, d), np.float32)))
     scores = ImputationScores((imputer,) * len(_ranks(k)), *means)
@@ -74,6 +92,7 @@ def low_rank_step(
     gamma_y: Penalty = 0.0,
     max_iter: Annotated[int, pydantic.Field(ge=0, le=1000)] | None = None,
     tol: Penalty = 1e-3,
+    groups: Groups = 1,
     impute: bool | Literal["float32"] = True,
     shown: Annotated[int, pydantic.Field(ge=0, le=5000)] = 1500,
 ) -> Algorithm[StepResult]:
@@ -98,14 +117,17 @@ def low_rank_step(
         and archetypes. By default 5 and 50.
     tol
         Relative change at which they end: of the variances, or without noise of the objective.
+    groups
+        More than 1: fill in by a mixture of so many Gaussians, found without labels, that begins with the model. Codes
+        are the model's.
     impute
         Write the images with their missing pixels filled in: true for whole numbers, float32 for what is expected.
     shown
         Images of a random sample to show on the map.
     """
-    asked = _Asked(rank, transform, regularization, gamma_x, gamma_y, max_iter, tol)
+    asked = _Asked(rank, transform, regularization, gamma_x, gamma_y, max_iter, tol, groups)
     model = yield from _model(data, asked, shown)
-    return (yield from _filled(data, model, impute, shown))
+    return (yield from _filled(data, model, asked, impute, shown))
 
 
 @step(
@@ -127,6 +149,7 @@ def imputed(
     gamma_y: Penalty = 0.0,
     max_iter: Annotated[int, pydantic.Field(ge=0, le=1000)] | None = None,
     tol: Penalty = 1e-3,
+    groups: Groups = 1,
     shown: Annotated[int, pydantic.Field(ge=0, le=5000)] = 1500,
 ) -> Algorithm[StepResult]:
     """The images with their missing pixels filled in, for other steps to work on; found as ``low_rank`` does.
@@ -147,12 +170,14 @@ def imputed(
         Most passes.
     tol
         Relative change at which they end.
+    groups
+        Gaussians of a mixture.
     shown
         Images of a random sample to show on the map.
     """
-    asked = _Asked(rank, transform, regularization, gamma_x, gamma_y, max_iter, tol)
+    asked = _Asked(rank, transform, regularization, gamma_x, gamma_y, max_iter, tol, groups)
     model = yield from _model(data, asked, shown)
-    result = yield from _filled(data, model, "all", shown)
+    result = yield from _filled(data, model, asked, "all", shown)
     result.features, result.pixels = None, "imputed"
     return result
 
@@ -168,6 +193,7 @@ class _Asked:
     gamma_y: float
     max_iter: int | None
     tol: float
+    groups: int
 
     def check(self) -> None:
         """Refuse what means nothing."""
@@ -182,6 +208,11 @@ class _Asked:
                 f"{gammas}: one alone bounds nothing, since codes may be small and archetypes large",
                 "give both, or none",
             )
+        if self.groups > 1 and (self.regularization != "noise" or self.transform not in ("none", "demean")):
+            raise UsageError(
+                f"groups={self.groups} with regularization {self.regularization} and transform {self.transform}",
+                "a mixture takes noise, and pixels as they are; or take groups away",
+            )
 
 
 def _model(data: StepInput, asked: _Asked, shown: int) -> Algorithm[FittedLowRank]:
@@ -193,6 +224,8 @@ def _model(data: StepInput, asked: _Asked, shown: int) -> Algorithm[FittedLowRan
         "sample": MaskedSubset(max(shown, 2 * EXAMPLES), n, data.seed),
         "classes": ClassMoments(),
     }
+    if asked.groups > 1:
+        extra["begin"] = ObservedSubset(subset_rows(source, n), n, data.seed)
     kind: Any = asked.regularization
     by_pairs = _by_pairs(source.n_features, kind)
     passes = asked.max_iter if asked.max_iter is not None else EM_PASSES if by_pairs else TURNS
@@ -213,13 +246,19 @@ def _model(data: StepInput, asked: _Asked, shown: int) -> Algorithm[FittedLowRan
     return (yield from low_rank_by_codes(source, n, turns, data.split, extra))
 
 
-def _filled(data: StepInput, model: FittedLowRank, impute: Any, shown: int) -> Algorithm[StepResult]:
+def _filled(data: StepInput, model: FittedLowRank, asked: _Asked, impute: Any, shown: int) -> Algorithm[StepResult]:
     """Codes of all images, these filled in, and how good that is."""
     scale = ArrayParameter(model.error_scale.astype(np.float32))
-    imputer = Imputer(model.parameter, scale)
     ranks = _ranks(model.rank) if model.orthogonal else [model.rank]
-    lower = [Imputer(model.at_rank(k), scale) for k in ranks[:-1]]
-    outcome = Outcome.of(data, model, ranks, [*lower, imputer], shown)
+    imputers: list[AnyImputer] = [Imputer(model.at_rank(k), scale) for k in ranks[:-1]]
+    imputers.append(Imputer(model.parameter, scale))
+    outcome = Outcome.of(data, model, ranks, imputers, shown)
+    if asked.groups > 1 and not model.complete:
+        options = MixtureOptions(asked.groups, model.rank, seed=data.seed)
+        mixture = yield from mixture_of_gaussians(data.source, data.n, model, model.extra["begin"], options, data.split)
+        imputers.append(MixtureImputer(mixture.parameter, scale, model.parameter))
+        outcome.group_count = mixture.count
+    imputer = imputers[-1]
     images = bool(impute) and (not model.complete or impute == "all")
     column = Imputed(
         imputer,
@@ -231,7 +270,7 @@ def _filled(data: StepInput, model: FittedLowRank, impute: Any, shown: int) -> A
     scores: dict[str, Reduction] = {}
     if not model.complete:
         means = _means(model)
-        scores["scores"] = ImputationScores((*lower, imputer), ArrayParameter(means[0]), ArrayParameter(means[1]))
+        scores["scores"] = ImputationScores(tuple(imputers), ArrayParameter(means[0]), ArrayParameter(means[1]))
     # All images get codes, those of the split are scored: one pass where these are the same.
     together = data.split == "all"
     found = yield Scan(scores if together else {}, {"codes": column})
