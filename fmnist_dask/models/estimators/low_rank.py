@@ -2,81 +2,26 @@
 
 from __future__ import annotations
 
-import functools
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from fmnist_dask.errors import UsageError
 from fmnist_dask.models.code_fit import CodeOptions
 from fmnist_dask.models.estimators import checks
-from fmnist_dask.models.estimators.inputs import Samples, read, read_codes, seed_of, with_missing
-from fmnist_dask.models.low_rank import fitted_pairs, gather_pairs, low_rank
+from fmnist_dask.models.estimators.inputs import Samples, read, read_codes, with_missing
+from fmnist_dask.models.estimators.low_rank_engines import FromModel, Pairs, Whole, options_of
+from fmnist_dask.models.low_rank import gather_pairs, low_rank
 from fmnist_dask.models.low_rank_codes import low_rank_by_codes, polished
 from fmnist_dask.models.low_rank_model import FittedLowRank, LowRankOptions
 from fmnist_dask.models.online_fit import OnlineFit
-from fmnist_dask.models.pair_fit import PairFit
-from fmnist_dask.models.pca import MOST_EXACT_FEATURES
-from fmnist_dask.passes.blas import one_blas_thread
 from fmnist_dask.passes.low_rank_rows import LowRankCodes, LowRankValues
 from fmnist_dask.passes.reductions.low_rank import ModelParameter
 from fmnist_dask.passes.reductions.pairs import merged_pairs
 from fmnist_dask.passes.rows import Coordinates
-
-LOSSES = ("quadratic",)
-REGULARIZERS_X = ("noise", "none", "quadratic", "non-negative")
-REGULARIZERS_Y = ("none", "quadratic", "non-negative")
-TRANSFORMS = ("none", "demean", "standardize", "normalize")
-INITS = ("svd", "random")
-
-
-@dataclass(frozen=True, eq=False)
-class _Pairs:
-    """Moments of all pairs of features so far, and the model that follows from them once somebody asks."""
-
-    moments: dict[str, Any]
-    options: LowRankOptions
-
-    @functools.cached_property
-    def model(self) -> FittedLowRank:
-        with one_blas_thread():
-            fit = PairFit(len(self.moments["both"]), int(self.moments["n"]), self.options, self.moments)
-            complete = bool((self.moments["both"] == fit.n).all())
-            return fitted_pairs(fit, self.moments, [fit.residual] if complete else [], np.zeros(0), complete, {})
-
-
-@dataclass(frozen=True, eq=False)
-class _Whole:
-    """A model of all samples at once."""
-
-    model: FittedLowRank
-
-
-class Found:
-    """An attribute of the fitted model, which batches leave to be worked out until it is asked for.
-
-    Parameters
-    ----------
-    attribute
-        What the model calls it.
-    """
-
-    def __init__(self, attribute: str) -> None:
-        self.attribute = attribute
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    def __get__(self, estimator: Any, owner: type | None = None) -> Any:
-        if estimator is None:
-            return self
-        fitted = vars(estimator).get("_fitted")
-        if fitted is None:
-            raise AttributeError(f"this {type(estimator).__name__} has no {self.name!r} before it is fitted")
-        return getattr(fitted.model, self.attribute)
 
 
 class LowRankModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -151,16 +96,16 @@ class LowRankModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     6.0
     """
 
-    components_: Any = Found("factors")
-    mean_: Any = Found("centre")
-    scale_: Any = Found("scale")
-    noise_variance_: Any = Found("noise")
-    error_scale_: Any = Found("error_scale")
-    objective_history_: Any = Found("objective")
-    converged_: Any = Found("converged")
-    exact_: Any = Found("exact")
-    n_iter_: Any = Found("n_iter")
-    n_samples_seen_: Any = Found("n")
+    components_: Any = FromModel("factors")
+    mean_: Any = FromModel("centre")
+    scale_: Any = FromModel("scale")
+    noise_variance_: Any = FromModel("noise")
+    error_scale_: Any = FromModel("error_scale")
+    objective_history_: Any = FromModel("objective")
+    converged_: Any = FromModel("converged")
+    exact_: Any = FromModel("exact")
+    n_iter_: Any = FromModel("n_iter")
+    n_samples_seen_: Any = FromModel("n")
     engine_: str
 
     def __init__(
@@ -222,17 +167,17 @@ class LowRankModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         """
         self._forget()
         samples = read(self, with_missing(X, missing), reset=True, counted=True, missing=True)
-        options = self._options(samples)
+        options = options_of(self, samples)
         if self.batch_size is not None:
             size = checks.whole(self, "batch_size", 1)
             for batch in samples.batches(size, self.rank):
                 self._take(Samples(batch, False, samples.dress), options)
             self._polish(samples, options)
         elif isinstance(options, LowRankOptions):
-            self._fitted: Any = _Whole(samples.run(lambda source, n: low_rank(source, n, options)))
+            self._fitted: Any = Whole(samples.run(lambda source, n: low_rank(source, n, options)))
             self.engine_ = "pairs"
         else:
-            self._fitted = _Whole(samples.run(lambda source, n: low_rank_by_codes(source, n, options)))
+            self._fitted = Whole(samples.run(lambda source, n: low_rank_by_codes(source, n, options)))
             self.engine_ = "codes"
         return self
 
@@ -242,7 +187,7 @@ class LowRankModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         if first:
             self._forget()
         samples = read(self, with_missing(X, missing), reset=first, counted=True, missing=True)
-        self._take(samples, self._options(samples))
+        self._take(samples, options_of(self, samples))
         return self
 
     def fit_transform(self, X: Any, y: Any = None, *, missing: Any = None) -> Any:  # noqa: N803
@@ -323,7 +268,7 @@ class LowRankModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
                 moments = merged_pairs(fitted.moments, moments)
             elif self.rank > int(moments["n"]):
                 raise UsageError(f"rank={self.rank} of a first batch of {moments['n']} samples", "take larger batches")
-            self._fitted = _Pairs(moments, options)
+            self._fitted = Pairs(moments, options)
         else:
             online = fitted or OnlineFit(options)
             for batch in samples.batches(max(int(samples.values.shape[0]), 1), 1):
@@ -336,40 +281,9 @@ class LowRankModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         fitted = self._fitted
         if isinstance(options, LowRankOptions):
             once, moments = replace(options, max_iter=1), fitted.moments
-            self._fitted = _Whole(samples.run(lambda source, n: low_rank(source, n, once, moments=moments)))
+            self._fitted = Whole(samples.run(lambda source, n: low_rank(source, n, once, moments=moments)))
         else:
-            self._fitted = _Whole(samples.run(lambda source, n: polished(source, n, fitted.fit, fitted.model)))
-
-    def _options(self, samples: Samples) -> LowRankOptions | CodeOptions:
-        """For the engine that can do what is asked."""
-        rank = checks.whole(self, "rank", 1)
-        checks.one_of(self, "loss", LOSSES)
-        x: Any = checks.one_of(self, "regularization_x", REGULARIZERS_X)
-        y: Any = checks.one_of(self, "regularization_y", REGULARIZERS_Y)
-        transform: Any = checks.one_of(self, "transform", TRANSFORMS, self._transform)
-        gamma_x, gamma_y = checks.number(self, "gamma_x"), checks.number(self, "gamma_y")
-        gamma_x, gamma_y = (0.0 if kind in ("none", "noise") else gamma for kind, gamma in ((x, gamma_x), (y, gamma_y)))
-        if bool(gamma_x) != bool(gamma_y) and x != "noise":
-            raise UsageError(
-                f"gamma_x={gamma_x:g} and gamma_y={gamma_y:g} of {x} codes and {y} archetypes: one alone bounds "
-                "nothing, since codes may be small and archetypes large",
-                "give both, or none",
-            )
-        max_iter, tol = checks.whole(self, "max_iter", 0), checks.number(self, "tol")
-        init: Any = self.init
-        if isinstance(init, str):
-            checks.one_of(self, "init", INITS)
-        else:
-            init = check_array(init, dtype=np.float64, copy=True, input_name="init")
-        n, d = int(samples.values.shape[0]), samples.n_features
-        if "_fitted" not in vars(self) and rank > min(n, d):
-            raise UsageError(f"rank={rank} must be between 1 and min(samples, features)={min(n, d)}", "take less")
-        free = "non-negative" not in (x, y) and not (x == "noise" and gamma_y)
-        if free and d <= MOST_EXACT_FEATURES and isinstance(init, str) and init == "svd":
-            kind: Any = "noise" if x == "noise" else "quadratic" if gamma_x else "none"
-            return LowRankOptions(rank, transform, kind, gamma_x, gamma_y, max_iter, tol)
-        seed = seed_of(self.random_state)
-        return CodeOptions(rank, x, y, gamma_x, gamma_y, transform, max_iter, tol, init, seed)
+            self._fitted = Whole(samples.run(lambda source, n: polished(source, n, fitted.fit, fitted.model)))
 
     @property
     def _n_features_out(self) -> int:
