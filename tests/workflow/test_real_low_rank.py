@@ -108,3 +108,13 @@ def test_few_codes_tell_classes_as_well_as_published_ones_do(run):
     for rank, accuracy in found.metrics["sweep"]["accuracy"].items():
         assert accuracy > published[rank] - 0.02
     assert found.metrics["sweep"]["accuracy_boosting"]["32"] > 0.845
+
+
+@pytest.mark.slow
+def test_a_mixture_beats_the_best_single_model(run):
+    """Of the test images; of the 60,000 training images README has the figures."""
+    parameters = {"rank": 300, "groups": 6, "max_iter": 1}
+    found = run({"filled": {"uses": "low_rank", "split": "test", "mask": MASK, "with": parameters}})
+    by_method, metrics = errors(found, "filled"), found.metrics["filled"]
+    assert metrics["rmse_heldout"] == by_method["mixture of 6 Gaussians"] < 0.95 * by_method["rank 300"]
+    assert 0.92 < metrics["coverage_95"] < 0.97
