@@ -256,7 +256,7 @@ def _scores(dataset: xarray.Dataset) -> list[Block]:
     by_rank = Figure(
         error_by_rank(ranks[of_model].tolist(), errors[of_model], _baselines(dataset), "error of hidden pixels"),
         title="Error by rank",
-        caption="Dashed: simpler ways to fill in.",
+        caption="Dashed: other ways to fill in.",
     )
     classes, names = texts(dataset, "class"), texts(dataset, "method")
     by_class = values(dataset, "class_rmse")
