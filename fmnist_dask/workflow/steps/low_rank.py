@@ -289,8 +289,8 @@ def _filled(data: StepInput, model: FittedLowRank, asked: _Asked, impute: Any, s
 
 
 def _ranks(rank: int) -> list[int]:
-    """Powers of two from 2 on, and the rank itself."""
-    return [*(2**power for power in range(1, 16) if 2**power < rank), rank]
+    """Powers of two from 2 on, and the rank itself; none that is nearly that."""
+    return [*(2**power for power in range(1, 16) if 1.3 * 2**power < rank), rank]
 
 
 def _means(model: FittedLowRank) -> tuple[AnyArray, AnyArray]:
