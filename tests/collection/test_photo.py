@@ -71,6 +71,7 @@ def test_options_say_what_becomes_of_it(tmp_path, china):
         photo_of(china[0], {"max_pixels": 1000})
 
 
+@pytest.mark.slow
 def test_the_commands_store_and_describe_it(tmp_path, china):
     command = [sys.executable, "-c", "from fmnist_dask.cli import main; main()"]
 

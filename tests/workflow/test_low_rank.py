@@ -218,6 +218,7 @@ def test_nonnegative_models_fill_in_by_sums_of_parts(run, tmp_path):
     assert found.manifest["steps"]["parts"]["exact"] is False
 
 
+@pytest.mark.slow
 def test_a_mixture_fills_in_better_than_its_single_model(run):
     step = {"uses": "low_rank", "split": "train", "mask": MASK, "with": {"rank": 64, "groups": 3, "max_iter": 1}}
     found = run({"filled": step}, {"path": "garments", "n": 3000})
@@ -254,6 +255,7 @@ def test_filled_images_of_a_step_are_worked_on_by_others(run, tmp_path):
         run({"statistics": {"uses": "pixel_stats"}}, str(tmp_path / "some.npz"), "unfilled")
 
 
+@pytest.mark.slow
 def test_complete_images_go_on_as_they_are(run):
     steps = {
         "filled": {"uses": "imputed", "with": {"rank": 2}},
@@ -264,6 +266,7 @@ def test_complete_images_go_on_as_they_are(run):
     np.testing.assert_array_equal(found["statistics"]["mean"].values, found["plain"]["mean"].values)
 
 
+@pytest.mark.slow
 def test_filled_images_can_be_kept_as_they_are_expected_to_be(run):
     step = {"uses": "low_rank", "mask": MASK, "with": {"rank": 4, "impute": "float32"}}
     found = run({"filled": step}, {"path": "garments", "n": 600})

@@ -13,7 +13,7 @@ import fmnist_dask
 from fmnist_dask.errors import RunError
 from fmnist_dask.workflow.figures import rank_sweep as figures
 
-SMALL = {"trees": 10, "iterations": 5, "ranks": [2, 8, 500]}
+SMALL = {"trees": 10, "iterations": 5, "ranks": [2, 8, 900]}
 
 
 @pytest.fixture
@@ -30,16 +30,16 @@ def run(tmp_path, monkeypatch, cluster):
 
 def test_accuracy_grows_with_the_rank_and_the_report_says_so(run):
     found = run(
-        {"sweep": {"uses": "rank_sweep", "split": "train", "with": SMALL}},
-        {"path": "garments", "n": 1500},
+        {"sweep": {"uses": "rank_sweep", "split": "train", "with": SMALL | {"iterations": 2}}},
+        {"path": "garments", "n": 800},
     )
     metrics, dataset = found.metrics["sweep"], found["sweep"]
-    # 500 codes are more than three quarters of the images would give; they are left out.
-    assert list(metrics["accuracy"]) == list(metrics["seconds_boosting"]) == ["2", "8", "500", "0"]
+    # Images of 784 pixels have no 900 codes.
+    assert list(metrics["accuracy"]) == list(metrics["seconds_boosting"]) == ["2", "8", "0"]
     accuracy = [metrics["accuracy"][rank] for rank in ("2", "8", "0")]
     assert 0.4 < accuracy[0] < accuracy[1] < 1
     assert accuracy[2] > 0.8
-    assert accuracy == pytest.approx(dataset["accuracy"].values[0].mean(axis=1)[[0, 1, 3]].tolist())
+    assert accuracy == pytest.approx(dataset["accuracy"].values[0].mean(axis=1).tolist())
     assert all(seconds > 0 for seconds in metrics["seconds"].values())
     step = found.manifest["steps"]["sweep"]
     assert step["n_used"] == found.collection.splits["train"]
@@ -51,6 +51,7 @@ def test_accuracy_grows_with_the_rank_and_the_report_says_so(run):
     assert figures.PUBLISHED_NAME not in report
 
 
+@pytest.mark.slow
 def test_a_part_of_the_images_is_said_to_be_one(run):
     found = run(
         {"sweep": {"uses": "rank_sweep", "with": SMALL | {"images": 400, "raw": False, "classifiers": ["forest"]}}},
@@ -62,6 +63,7 @@ def test_a_part_of_the_images_is_said_to_be_one(run):
     assert "sampled, 400 of 1,500 images" in (found.path / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_codes_of_another_step_are_swept_like_pixels(run):
     steps = {
         "parts": {"uses": "pca", "with": {"n_components": 12}},
