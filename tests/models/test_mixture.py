@@ -86,7 +86,9 @@ def test_any_chunks_and_tasks_give_the_same():
         np.testing.assert_array_equal(again.centre, first.centre)
 
 
-@pytest.mark.parametrize("gone", ["most", "a pixel", "an image"])
+@pytest.mark.parametrize(
+    "gone", ["most", pytest.param("a pixel", marks=pytest.mark.slow), pytest.param("an image", marks=pytest.mark.slow)]
+)
 def test_whatever_is_missing_results_are_numbers(gone):
     image, missing, _ = grouped()
     missing = np.random.default_rng(0).random(image.shape) < (0.9 if gone == "most" else 0.1)

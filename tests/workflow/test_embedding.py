@@ -62,6 +62,7 @@ def test_a_column_of_a_parquet_file_stands_beside_the_images(tmp_path):
     np.testing.assert_array_equal(found.read("image", 0, found.n), images[kept])
 
 
+@pytest.mark.slow
 def test_steps_work_on_the_vectors(tmp_path, some, monkeypatch):
     root, file, vectors = some
     monkeypatch.chdir(tmp_path)
