@@ -9,13 +9,13 @@ import numpy as np
 from fmnist_dask.collection.block import Block
 from fmnist_dask.collection.layout import HIDDEN, MISSING, TRUTH
 from fmnist_dask.collection.store import Collection
-from fmnist_dask.collection.views import FilledImages, KeptImages, View
+from fmnist_dask.collection.views import FilledImages, KeptImages, PixelView
 from fmnist_dask.kernels.masking import hidden_pixels
 from fmnist_dask.typing import AnyArray
 
 
 @dataclass(frozen=True)
-class MaskedImages(View):
+class MaskedImages(PixelView):
     """Images whose pixels are partly missing: those that are in the collection, and those hidden here at random.
 
     ``image`` is 0 where ``missing``; ``truth`` has all pixels of the collection, and ``hidden`` says which were taken
@@ -46,16 +46,6 @@ class MaskedImages(View):
     def splits(self) -> dict[str, int]:
         """Samples of each split, in the order of their codes."""
         return self.of.splits
-
-    @property
-    def n_features(self) -> int:
-        """Pixel values of one image."""
-        return self.base.n_features
-
-    @property
-    def feature_dtype(self) -> str:
-        """Features are pixels."""
-        return self.base.feature_dtype
 
     @property
     def missing_pixels(self) -> int:

@@ -127,7 +127,22 @@ def vectors_of(collection: Collection) -> FeatureCollection:
 
 
 @dataclass(frozen=True)
-class KeptImages(View):
+class PixelView(View):
+    """A view whose features are pixels."""
+
+    @property
+    def n_features(self) -> int:
+        """Pixel values of one image."""
+        return self.base.n_features
+
+    @property
+    def feature_dtype(self) -> str:
+        """Features are pixels."""
+        return self.base.feature_dtype
+
+
+@dataclass(frozen=True)
+class KeptImages(PixelView):
     """Those images of one split of a collection that an array of truth values keeps; the others belong to no split.
 
     Rows keep their numbers, and there is one split: the one that is worked on.
@@ -160,16 +175,6 @@ class KeptImages(View):
         return self.counts
 
     @property
-    def n_features(self) -> int:
-        """Pixel values of one image."""
-        return self.base.n_features
-
-    @property
-    def feature_dtype(self) -> str:
-        """Features are pixels."""
-        return self.base.feature_dtype
-
-    @property
     def missing_pixels(self) -> int:
         """Of the collection."""
         return self.base.missing_pixels
@@ -190,23 +195,13 @@ class KeptImages(View):
 
 
 @dataclass(frozen=True)
-class FilledImages(View):
+class FilledImages(PixelView):
     """A collection with other pixels: its missing ones as a step has filled them in."""
 
     @property
     def splits(self) -> dict[str, int]:
         """Samples of each split, in the order of their codes."""
         return self.base.splits
-
-    @property
-    def n_features(self) -> int:
-        """Pixel values of one image."""
-        return self.base.n_features
-
-    @property
-    def feature_dtype(self) -> str:
-        """Features are pixels."""
-        return self.base.feature_dtype
 
     @property
     def missing_pixels(self) -> int:

@@ -9,12 +9,12 @@ import numpy as np
 
 from fmnist_dask.errors import UsageError
 from fmnist_dask.models.code_fit import CodeFit, CodeOptions, starting_factors, sums_rounder
-from fmnist_dask.models.low_rank_model import FittedLowRank, Transform
+from fmnist_dask.models.low_rank_model import FittedLowRank, scale_of
 from fmnist_dask.passes.protocol import Algorithm, Readable, Reduction, Scan
 from fmnist_dask.passes.reductions.low_rank import CodeMoments
 from fmnist_dask.passes.reductions.pairs import FeatureRange, ObservedSubset, ObservedSums, ValueGrid
 from fmnist_dask.passes.reductions.subset import subset_rows
-from fmnist_dask.typing import AnyArray, FloatArray
+from fmnist_dask.typing import AnyArray
 
 #: Rows that factors begin with, at least, for each of them.
 ROWS_A_FACTOR = 4
@@ -110,17 +110,6 @@ def begin(options: CodeOptions, seen: dict[str, Any], sums: dict[str, Any], subs
     variance = float((square / np.square(scale)).mean())
     factors = starting_factors(subset["features"], subset["observed"], centre, scale, options)
     return CodeFit(centre, scale, variance, factors, options)
-
-
-def scale_of(transform: Transform, variance: FloatArray, low: AnyArray, high: AnyArray) -> FloatArray:
-    """What features are divided by; 1 for those that are constant, or never there."""
-    if transform == "standardize":
-        wanted = np.sqrt(variance)
-    elif transform == "normalize":
-        wanted = np.where(low <= high, high.astype(float) - np.where(low <= high, low, 0.0), 0.0)
-    else:
-        return np.ones(len(variance))
-    return np.where((wanted > 0) & np.isfinite(wanted), wanted, 1.0)
 
 
 def has_converged(objective: list[float], noise_before: float, noise: float, tol: float) -> bool:

@@ -141,3 +141,14 @@ class FittedLowRank:
         before = np.linalg.norm(self.factors[:rank], axis=1)
         factors = self.factors[:rank] * (lengths / np.where(before > 0, before, 1.0))[:, None]
         return self._with(factors, noise)
+
+
+def scale_of(transform: Transform, variance: FloatArray, low: AnyArray, high: AnyArray) -> FloatArray:
+    """What features are divided by; 1 for those that are constant, or never there."""
+    if transform == "standardize":
+        wanted = np.sqrt(variance)
+    elif transform == "normalize":
+        wanted = np.where(low <= high, high.astype(float) - np.where(low <= high, low, 0.0), 0.0)
+    else:
+        return np.ones(len(variance))
+    return np.where((wanted > 0) & np.isfinite(wanted), wanted, 1.0)

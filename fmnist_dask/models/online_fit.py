@@ -9,8 +9,8 @@ import numpy as np
 from fmnist_dask.kernels.low_rank import rounder
 from fmnist_dask.kernels.projection import PANEL_ROWS
 from fmnist_dask.models.code_fit import CodeFit, CodeOptions, starting_factors
-from fmnist_dask.models.low_rank_codes import check_rank, scale_of
-from fmnist_dask.models.low_rank_model import FittedLowRank
+from fmnist_dask.models.low_rank_codes import check_rank
+from fmnist_dask.models.low_rank_model import FittedLowRank, scale_of
 from fmnist_dask.passes.blas import one_blas_thread
 from fmnist_dask.passes.reductions.low_rank import CodeMoments
 from fmnist_dask.typing import AnyArray, BoolArray, FloatArray

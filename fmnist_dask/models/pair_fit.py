@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fmnist_dask.kernels.low_rank import rounder
-from fmnist_dask.models.low_rank_model import LEAST_NOISE, MOST, LowRankOptions, Transform
+from fmnist_dask.models.low_rank_model import LEAST_NOISE, MOST, LowRankOptions, scale_of
 from fmnist_dask.models.pca import oriented
 from fmnist_dask.passes.blas import one_blas_thread
 from fmnist_dask.passes.reductions.low_rank import ModelParameter
@@ -36,7 +36,7 @@ class PairFit:
         # Of a feature that is never there nothing is known but what all of them are like.
         mean[self.never] = float((mean * self.count).sum() / max(self.count.sum(), 1))
         spread = np.maximum(np.diag(covariance), 0.0)
-        self.scale = _scale(options.transform, spread, moments["low"], moments["high"])
+        self.scale = scale_of(options.transform, spread, moments["low"], moments["high"])
         self.about_zero = options.transform == "none" and options.regularization != "noise"
         self.centre = np.zeros(d) if self.about_zero else mean
         chosen = about_zero if self.about_zero else covariance
@@ -147,14 +147,3 @@ class PairFit:
             found[self.never] = math.sqrt(spread) * float(self.scale[seen].mean() if seen.any() else 1.0)
         result: FloatArray = found
         return result
-
-
-def _scale(transform: Transform, variance: FloatArray, low: Any, high: Any) -> FloatArray:
-    """What features are divided by; 1 for those that are constant, or never there."""
-    if transform == "standardize":
-        wanted = np.sqrt(variance)
-    elif transform == "normalize":
-        wanted = high.astype(float) - low.astype(float)
-    else:
-        return np.ones(len(variance))
-    return np.where(wanted > 0, wanted, 1.0)

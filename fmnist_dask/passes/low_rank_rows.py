@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -32,9 +33,9 @@ class _OfModel(RowFunction):
             found[part] = self.of_rows(rows, there)
         return found
 
+    @abstractmethod
     def of_rows(self, rows: AnyArray, there: BoolArray) -> AnyArray:
         """The result of one panel."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, eq=False)
