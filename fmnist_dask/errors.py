@@ -9,6 +9,7 @@ A message gives the value that was found, the limit or the expectation that it b
     ├── CollectionError       a Zarr collection is missing, incomplete, broken (exit code 1)
     ├── MemoryLimitError      a pass does not fit the workers                  (exit code 1)
     ├── ClusterError          a cluster cannot be started or reached           (exit code 1)
+    │   └── LostClusterError  a cluster that worked is gone; another try may go on
     └── RunError              a run directory is taken, broken or missing      (exit code 1)
 """
 
@@ -64,6 +65,10 @@ class MemoryLimitError(FmnistDaskError):
 
 class ClusterError(FmnistDaskError):
     """A Dask cluster cannot be started, reached or used."""
+
+
+class LostClusterError(ClusterError):
+    """The scheduler that was at work does not answer any more."""
 
 
 class RunError(FmnistDaskError):

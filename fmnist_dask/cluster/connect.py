@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fmnist_dask.cluster.checks import check_workers
+from fmnist_dask.cluster.classes import check_arguments, find_class, known_class
 from fmnist_dask.cluster.config import ClusterConfig, worker_count
-from fmnist_dask.errors import ClusterError, nearest
+from fmnist_dask.cluster.kept import running_cluster
+from fmnist_dask.errors import ClusterError
 from fmnist_dask.passes.probe import WorkerState, prepare_worker, worker_state
 from fmnist_dask.passes.sizing import WORKING_BYTES, Workers
 
 if TYPE_CHECKING:
     from distributed import Client
 
-#: Seconds to wait for a scheduler, and for its first worker.
+#: Seconds to wait for a scheduler, and for the workers of a cluster of processes.
 CONNECT_TIMEOUT = 30
+#: Seconds to wait for workers that come through a queue.
+QUEUE_TIMEOUT = 600
 #: glibc's allocator in worker processes. Dask sets the first to 64 KiB, which makes NumPy's temporaries fault in their
 #: pages anew each time: drawing garments took 3.5 times as long, a pass 1.5 times. Here freed memory is kept while a
 #: task runs and handed back when it ends (``release_memory``). 32 MiB is the largest value that glibc takes for the
@@ -31,6 +36,9 @@ ALLOCATOR = {"MALLOC_TRIM_THRESHOLD_": 64 * 2**20, "MALLOC_MMAP_THRESHOLD_": 32 
 #: When Dask spills and pauses, as shares of a worker's limit. What tasks hold is small and short-lived, so that
 #: spilling it (at 70 % by default) frees nothing; the plan keeps below the first.
 MEMORY = {"spill": 0.8, "pause": 0.9}
+#: How schedulers of ours differ from Dask's: a worker that is silent for so long (frozen, or its host is gone) is
+#: started again and its work done by others, and the dashboard has a page of runs.
+SCHEDULER = {"worker-ttl": "60 s", "preload": ["fmnist_dask.cluster.dashboard"]}
 Announce = Callable[[str, dict[str, Any]], None]
 
 
@@ -45,9 +53,14 @@ class Connection:
     started_here: bool
 
     def worker_states(self) -> dict[str, WorkerState]:
-        """Peak memory, spilled bytes and process number of each worker."""
-        states: dict[str, WorkerState] = self.client.run(worker_state)
+        """Peak memory, spilled bytes and process number of each worker that answers."""
+        states: dict[str, WorkerState] = self.client.run(worker_state, on_error="ignore")
         return states
+
+    def worker_bytes(self) -> list[int]:
+        """Resident bytes of each worker, as they told the scheduler last."""
+        info = self.client.scheduler_info(n_workers=-1)["workers"]
+        return [int(worker["metrics"].get("memory", 0)) for worker in info.values()]
 
 
 @contextlib.contextmanager
@@ -58,6 +71,7 @@ def dask_settings(config: ClusterConfig) -> Iterator[None]:
 
     ours: dict[str, Any] = {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in ALLOCATOR.items()}
     ours |= {f"distributed.worker.memory.{name}": value for name, value in MEMORY.items()}
+    ours |= {f"distributed.scheduler.{name}": value for name, value in SCHEDULER.items()}
     with dask.config.set(ours):
         # Setting a nested mapping would take the place of the whole tree.
         merged = dask.config.merge(dask.config.config, config.config)
@@ -66,84 +80,151 @@ def dask_settings(config: ClusterConfig) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def connect(config: ClusterConfig, announce: Announce | None = None) -> Iterator[Connection]:
+def connect(
+    config: ClusterConfig, announce: Announce | None = None, directories: Iterable[Path] = ()
+) -> Iterator[Connection]:
     """Start the cluster of a file, or connect to one that runs; stop what was started.
 
     Parameters
     ----------
     config
-        The cluster file.
+        The cluster file. If its cluster is kept alive (``fmnist-dask cluster start``), that one is connected to.
     announce
         Called with the dashboard's address and the cluster's description as soon as the workers are there, before they
         have imported what tasks need.
+    directories
+        That workers must see, too.
 
     Raises
     ------
     ClusterError
-        It cannot be started or reached, or has no workers.
+        It cannot be started or reached, has no workers, or its workers cannot do the work.
     """
-    from distributed import Client
-
     # The port of the dashboard may be taken; distributed then takes another and warns, and we print the one it took.
     warnings.filterwarnings("ignore", message="Port .* is already in use")
     logging.getLogger("distributed.shuffle").setLevel(logging.ERROR)
     with dask_settings(config), contextlib.ExitStack() as stack:
-        if config.running:
-            target: Any = config.address
+        kept = running_cluster(config)
+        started = None
+        if kept is not None:
+            target: Any = kept.address
+        elif config.running:
+            target = config.address
         else:
-            target = stack.enter_context(contextlib.closing(_start(config)))
-        try:
-            client = Client(target, scheduler_file=config.scheduler_file, timeout=CONNECT_TIMEOUT)
-        except (OSError, ValueError) as error:
-            place = config.address or config.scheduler_file
-            raise ClusterError(
-                f"no scheduler answers at {place}: {error}", "check the address and that it runs"
-            ) from error
-        stack.enter_context(client)
-        yield _describe(client, config, announce)
+            target = started = stack.enter_context(contextlib.closing(start(config)))
+        client = stack.enter_context(_client(config, target))
+        expected = worker_count(config) if started is not None else 1
+        _await_workers(client, config, expected)
+        yield _describe(client, config, announce, directories, started_here=started is not None)
 
 
-def _start(config: ClusterConfig) -> Any:
-    """An instance of the file's cluster class, with its workers asked for."""
+def _client(config: ClusterConfig, target: Any) -> Client:
+    from distributed import Client
+
+    if config.scheduler_file is not None and not Path(config.scheduler_file).is_file():
+        # Dask would wait for it for ever.
+        raise ClusterError(f"there is no scheduler file {config.scheduler_file}", "start the scheduler that writes it")
+    security = security_of(config)
+    address = target if isinstance(target, str) or target is None else target.scheduler_address
+    own = target is not None and not isinstance(target, str) and hasattr(target, "loop")
     try:
-        module = importlib.import_module(config.module)
-        cluster_class = getattr(module, config.class_name)
-    except ImportError as error:
+        return Client(
+            target if own else address,
+            scheduler_file=config.scheduler_file,
+            timeout=CONNECT_TIMEOUT,
+            **({} if security is None else {"security": security}),
+        )
+    except (OSError, ValueError, TypeError) as error:
+        place = address or config.scheduler_file
+        reason = "no security was given" if str(place).startswith("tls://") and security is None else str(error)
         raise ClusterError(
-            f"the cluster file's module {config.module} cannot be imported: {error}", "install it"
+            f"no scheduler answers at {place}: {reason}",
+            "check the address, that it runs, and whether it wants TLS (security: {ca-file, cert, key})",
         ) from error
-    except AttributeError:
-        names = [name for name in dir(module) if name.endswith("Cluster")]
-        raise ClusterError(
-            f"{config.module} has no class {config.class_name}", nearest(config.class_name, names)
-        ) from None
+
+
+def security_of(config: ClusterConfig) -> Any:
+    """The :class:`distributed.Security` of a file that names certificates; else ``None``."""
+    from distributed import Security
+
+    files = config.security
+    if files is None:
+        return None
+    for path in (files.ca_file, files.cert, files.key):
+        if not Path(path).is_file():
+            raise ClusterError(f"{config.path}: security: there is no file {path}", "names are relative to the file")
+    both = {
+        f"tls_{role}_{name}": value
+        for role in ("client", "scheduler", "worker")
+        for name, value in (("cert", files.cert), ("key", files.key))
+    }
+    return Security(tls_ca_file=files.ca_file, require_encryption=True, **both)
+
+
+def start(config: ClusterConfig) -> Any:
+    """An instance of the file's cluster class, with its workers asked for.
+
+    Raises
+    ------
+    ClusterError, UsageError
+        Its class is missing, does not take what the file gives, or cannot be started.
+    """
+    cluster_class = find_class(config.module, config.class_name)
+    check_arguments(str(config.path or "the cluster file"), cluster_class, config.kwargs)
     kwargs = dict(config.kwargs)
     count = worker_count(config)
-    local = config.class_name == "LocalCluster"
-    if local:
+    known = known_class(config.qualified_class)
+    if config.class_name == "LocalCluster":
         # Errors reach the driver as exceptions; workers need not print them, too.
         kwargs = {"n_workers": count, "processes": True, "silence_logs": logging.ERROR, **kwargs}
+    elif known is not None and known.own_cores:
+        kwargs = {"n_workers": count, **kwargs}
+    if (security := security_of(config)) is not None:
+        kwargs["security"] = security
+        if config.class_name == "LocalCluster":
+            kwargs.setdefault("protocol", "tls://")
     try:
         cluster = cluster_class(*config.args, **kwargs)
-        if not local:
+        if config.adapt is not None:
+            cluster.adapt(minimum=config.adapt.minimum, maximum=config.adapt.maximum)
+        elif known is None or known.scaled:
             cluster.scale(count)
+    except ClusterError:
+        raise
     except TypeError as error:
         raise ClusterError(
             f"{config.class_name} does not take what the cluster file gives: {error}", "mend its kwargs"
         ) from error
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # each kind of cluster has its own
         raise ClusterError(
-            f"{config.class_name} could not be started: {error}",
+            f"{config.class_name} could not be started: {type(error).__name__}: {error}",
             'in a script, put the call below if __name__ == "__main__": since worker processes import the script; '
             "else see the messages above",
         ) from error
     return cluster
 
 
-def _describe(client: Client, config: ClusterConfig, announce: Announce | None) -> Connection:
+def _await_workers(client: Client, config: ClusterConfig, expected: int) -> None:
+    """Wait for all workers that were asked for; where they come through a queue, the first will do after a while."""
+    known = known_class(config.qualified_class)
+    queued = known is not None and known.scaled and not config.running
+    seconds = config.timeout or (QUEUE_TIMEOUT if queued else CONNECT_TIMEOUT)
+    try:
+        client.wait_for_workers(expected, timeout=seconds)
+    except TimeoutError:
+        there = len(client.scheduler_info(n_workers=-1)["workers"])
+        if there == 0 or not queued:
+            raise ClusterError(
+                f"of {expected} workers {there} came within {seconds:g} s",
+                "look into the cluster's own logs and queue; timeout: in the cluster file waits longer",
+            ) from None
+
+
+def _describe(
+    client: Client, config: ClusterConfig, announce: Announce | None, directories: Iterable[Path], started_here: bool
+) -> Connection:
     import dask
 
-    client.wait_for_workers(1 if config.running else worker_count(config), timeout=CONNECT_TIMEOUT)
     info = client.scheduler_info(n_workers=-1)["workers"]
     limits = [worker["memory_limit"] for worker in info.values() if worker["memory_limit"]]
     threads = max(worker["nthreads"] for worker in info.values())
@@ -154,10 +235,14 @@ def _describe(client: Client, config: ClusterConfig, announce: Announce | None) 
         "workers": len(info),
         "threads": threads * len(info),
         "memory_limit": limit,
+        "address": client.scheduler.address,
     }
     if announce is not None:
         announce(client.dashboard_link, description)
-    resident: dict[str, int] = client.run(prepare_worker, lean=not config.running)
+    check_workers(client, directories)
+    resident: dict[str, int] = client.run(prepare_worker, lean=not config.running, on_error="ignore")
+    if not resident:
+        raise ClusterError("all workers died before work began", "look into their logs")
     workers = Workers(
         count=len(info),
         threads=threads,
@@ -165,7 +250,7 @@ def _describe(client: Client, config: ClusterConfig, announce: Announce | None) 
         usable=float(spill) if spill else 0.95,
         baseline=max(resident.values()) + WORKING_BYTES,
     )
-    return Connection(client, workers, description, client.dashboard_link, not config.running)
+    return Connection(client, workers, description, client.dashboard_link, started_here)
 
 
 def ssh_tunnel(dashboard: str) -> str | None:

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
@@ -84,7 +85,7 @@ class Lease:
             remote.fs.pipe_file(remote.path, self._content().encode(), mode="create")
 
     def _content(self) -> str:
-        holder = {"host": socket.gethostname(), "pid": os.getpid(), "started": _process_start(os.getpid())}
+        holder = {"host": socket.gethostname(), "pid": os.getpid(), "started": process_start(os.getpid())}
         return json.dumps({**holder, "purpose": self.purpose})
 
     def _renew(self) -> None:
@@ -101,30 +102,45 @@ class Lease:
                 return
 
     def _remove_if_void(self) -> None:
-        try:
-            holder = read_json(self.path)
-            age = time.time() - self.path.stat().st_mtime
-        except (FileNotFoundError, json.JSONDecodeError):
-            # Released meanwhile, or being written at this moment.
-            time.sleep(0.05)
-            try:
-                holder, age = read_json(self.path), 0.0
-            except json.JSONDecodeError:
-                holder, age = {}, EXPIRY + 1
-            if holder is None:
-                return
-        if holder is None:
-            return
-        same_host = holder.get("host") == socket.gethostname()
-        pid = int(holder.get("pid", 0))
-        alive = _process_start(pid) == holder.get("started") if same_host else age <= EXPIRY
-        if alive and holder:
+        there = self.path.exists()
+        holder = holder_of(self.directory)
+        if holder is not None:
             raise RunError(
-                f"{self.directory} is in use: process {pid} on {holder.get('host')} holds it "
-                f"({holder.get('purpose', 'unknown')})",
+                f"{self.directory} is in use: process {holder.pid} on {holder.host} holds it ({holder.purpose})",
                 "wait until it has ended, or stop it; its lease ends with it",
             )
-        self.path.unlink(missing_ok=True)
+        if there:  # or it was released meanwhile, and what is there now is another's
+            self.path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lease, and how long ago it last gave a sign of life, in seconds."""
+
+    host: str
+    pid: int
+    purpose: str
+    age: float
+
+
+def holder_of(directory: Path) -> Holder | None:
+    """Who holds the lease of a directory; ``None`` if nobody does who is alive."""
+    path = directory / ".lease"
+    for patience in (0.05, 0.0):
+        try:
+            said = read_json(path)
+            age = time.time() - path.stat().st_mtime
+            break
+        except (FileNotFoundError, json.JSONDecodeError):
+            # Released meanwhile, or being written at this moment.
+            said, age = None, 0.0
+            time.sleep(patience)
+    if not isinstance(said, dict):
+        return None
+    host, pid = str(said.get("host")), int(said.get("pid", 0))
+    same_host = host == socket.gethostname()
+    alive = process_start(pid) == said.get("started") if same_host else age <= EXPIRY
+    return Holder(host, pid, str(said.get("purpose", "unknown")), max(age, 0.0)) if alive and pid else None
 
 
 @contextlib.contextmanager
@@ -142,7 +158,7 @@ def _alone_with(directory: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _process_start(pid: int) -> float | None:
+def process_start(pid: int) -> float | None:
     """When a process of this host began, which tells it from a later one with the same number; None if it is gone."""
     import psutil
 

@@ -356,7 +356,8 @@ def _race(
 def _iterate(data: _Data, lanes: list[Lane], options: KMeansOptions, split: str) -> Algorithm[None]:
     """One of Lloyd's iterations of all starts, in one pass; a second one where a cluster is empty."""
     parameter = SetsParameter.of([lane.centres for lane in lanes], data.shift, about_shift=True)
-    sums = (yield Scan({"sums": ClusterSums(parameter, data.grid)}, split=split))["sums"]
+    known = {"inertia": min(lane.history[-1] for lane in lanes)} if all(lane.history for lane in lanes) else {}
+    sums = (yield Scan({"sums": ClusterSums(parameter, data.grid)}, split=split, known=known))["sums"]
     parts = [
         {name: values[low:high] for name, values in sums.items()} for low, high in itertools.pairwise(parameter.starts)
     ]

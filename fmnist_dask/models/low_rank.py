@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fmnist_dask.errors import UsageError
-from fmnist_dask.models.low_rank_model import FittedLowRank, LowRankOptions
+from fmnist_dask.models.low_rank_model import FittedLowRank, LowRankOptions, known_objective
 from fmnist_dask.models.pair_fit import PairFit
 from fmnist_dask.models.pca import MOST_EXACT_FEATURES
 from fmnist_dask.passes.protocol import Algorithm, Readable, Reduction, Scan
@@ -59,7 +59,7 @@ def low_rank(
     if not complete:
         for _ in range(options.max_iter):
             expected = FilledMoments(fit.parameter, fit.rounder)
-            filled = (yield Scan({"filled": expected}, split=split))["filled"]
+            filled = (yield Scan({"filled": expected}, split=split, known=known_objective(objective)))["filled"]
             objective.append(fit.objective(filled))
             alone = filled["alone"] / np.maximum(filled["alone_count"], 1)
             if options.regularization != "noise":

@@ -9,7 +9,7 @@ import numpy as np
 
 from fmnist_dask.errors import UsageError
 from fmnist_dask.models.code_fit import CodeFit, CodeOptions, starting_factors, sums_rounder
-from fmnist_dask.models.low_rank_model import FittedLowRank, scale_of
+from fmnist_dask.models.low_rank_model import FittedLowRank, known_objective, scale_of
 from fmnist_dask.passes.protocol import Algorithm, Readable, Reduction, Scan
 from fmnist_dask.passes.reductions.low_rank import CodeMoments
 from fmnist_dask.passes.reductions.pairs import FeatureRange, ObservedSubset, ObservedSums, ValueGrid
@@ -56,7 +56,8 @@ def low_rank_by_codes(
     objective: list[float] = []
     converged, result = False, None
     for _ in range(max(options.max_iter, 1)):
-        result = (yield Scan({"codes": CodeMoments(fit.parameter, rounding)}, split=split))["codes"]
+        codes = CodeMoments(fit.parameter, rounding)
+        result = (yield Scan({"codes": codes}, split=split, known=known_objective(objective)))["codes"]
         objective.append(fit.objective(result))
         before, noise = fit.factors, fit.noise
         fit.maximize(result)

@@ -143,6 +143,11 @@ class FittedLowRank:
         return self._with(factors, noise)
 
 
+def known_objective(objective: list[float]) -> dict[str, float]:
+    """What is known of the objective so far, for people who watch."""
+    return {"objective": objective[-1]} if objective else {}
+
+
 def scale_of(transform: Transform, variance: FloatArray, low: AnyArray, high: AnyArray) -> FloatArray:
     """What features are divided by; 1 for those that are constant, or never there."""
     if transform == "standardize":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import pickle
 import time
 import uuid
@@ -14,23 +13,19 @@ from typing import TYPE_CHECKING, Any
 import dask.config
 
 from fmnist_dask.collection.store import split_code
-from fmnist_dask.errors import ClusterError, FmnistDaskError
 from fmnist_dask.passes.columns import ColumnOnDisk, column_key, holds_column, mark_complete, prepare_columns
-from fmnist_dask.passes.encoding import NotEncodableError
 from fmnist_dask.passes.fused import FusedScan, PassOutcome, fuse
 from fmnist_dask.passes.kept import KeptStates, Known
-from fmnist_dask.passes.meter import Meter, reporter
-from fmnist_dask.passes.probe import release_memory
+from fmnist_dask.passes.meter import Meter
+from fmnist_dask.passes.outcomes import cancelled_on_error, noticing_loss, result_of, words_for_rows
 from fmnist_dask.passes.protocol import PassProgress, PassStatistics, ProgressCallback, Readable, Scan, State, Tasks
 from fmnist_dask.passes.segments import Part, SegmentStore, Span, cut_segments
-from fmnist_dask.passes.shared import Shared, forget_shared
+from fmnist_dask.passes.shared import Shared
 from fmnist_dask.passes.sizing import PassPlan, Workers, check_memory, plan_pass, row_bytes, wanted_chunks
-from fmnist_dask.passes.worker import combine_states, run_chunks
+from fmnist_dask.passes.tasks import combine_task, end_pass, load_task, read_task, run_call, save_task
 
 if TYPE_CHECKING:
     from distributed import Client, Future
-
-logger = logging.getLogger(__name__)
 
 #: Parameters that go along with every task of a pass, in all.
 EMBEDDED_BYTES = 256 * 2**10
@@ -100,10 +95,12 @@ class DistributedEngine:
         plan = prepared.plan
         self.planned_worker_bytes = max(self.planned_worker_bytes, plan.worker_bytes)
         number = self.statistics.passes + 1
-        with Meter(self.client, f"pass {number}", source, plan.tasks, prepared.resumed, progress) as meter:
+        with (
+            noticing_loss(self.client),
+            Meter(self.client, f"pass {number}", source, plan.tasks, prepared.resumed, progress) as meter,
+        ):
             states = known.merged(self._run(prepared, f"{number}-{fused.title}", meter))
-        # States that were merged are freed by now, outside of any task.
-        self.client.run(_end_pass)
+            self._end_pass()
         for variables in prepared.columns:
             for written in variables.values():
                 mark_complete(Path(written.path).parent)
@@ -116,6 +113,10 @@ class DistributedEngine:
             kept.keep(fused, states, prepared.columns, source.n * row_bytes(source))
         discard = prepared.store.discard if prepared.store is not None else _nothing
         return PassOutcome(source, fused, wiring, states, prepared.columns, discard)  # type: ignore[arg-type]
+
+    def _end_pass(self) -> None:
+        """Have workers free what they kept; states that were merged are freed by now, outside of any task."""
+        self.client.run(end_pass, on_error="ignore")  # one may have died at this moment
 
     def _prepare(self, source: Readable, fused: FusedScan) -> _Prepared:
         """Plan a pass around the ranges that are there."""
@@ -159,7 +160,7 @@ class DistributedEngine:
         count = len(plan.tasks) + len(parts)
         tree.shared = self._share(pickle.dumps(parameters), count, f"parameters-{tree.name}")
         futures = self.client.map(
-            _run_task,
+            read_task,
             plan.tasks,
             range(len(plan.tasks)),
             # By position: of large arguments by name, Dask makes tasks named like them.
@@ -173,14 +174,14 @@ class DistributedEngine:
         for part in parts:
             if not part.tasks:
                 chunks = [chunk for chunk in prepared.resumed if part.span[0] <= chunk < part.span[1]]
-                leaves.append(tree.submit(_load_task, part.span, chunks))
+                leaves.append(tree.submit(load_task, part.span, chunks))
                 continue
             leaves.append(tree.merge([futures[number] for number in part.tasks]))
             if part.saved and prepared.store is not None:
-                saves.append(tree.submit(_save_task, leaves[-1], part.span, priority=100))
+                saves.append(tree.submit(save_task, leaves[-1], part.span, priority=100))
         merged = tree.merge(leaves)
         del futures, leaves  # or workers would keep all states to the end
-        states: list[State] = _result(merged)
+        states: list[State] = result_of(merged, lambda number: words_for_rows(prepared.source, plan.tasks[number]))
         for save in saves:
             save.exception()  # what is still being saved must not come after it has been discarded
         return states
@@ -212,23 +213,20 @@ class DistributedEngine:
         shared = self._share(pickled, len(tasks.calls), f"parameters-{name}-{token}")
         futures = [
             self.client.submit(
-                _call, shared, call.function, *call.arguments, key=f"{name}-{token}-{number}", pure=False, retries=2
+                run_call, shared, call.function, *call.arguments, key=f"{name}-{token}-{number}", pure=False, retries=2
             )
             for number, call in enumerate(tasks.calls)
         ]
         weights = {future.key: call.weight for future, call in zip(futures, tasks.calls, strict=True)}
         done, total = 0, sum(weights.values())
-        try:
+        with noticing_loss(self.client), cancelled_on_error(self.client, futures):
             for future in as_completed(futures):
-                _result(future)
+                result_of(future)
                 done += weights[future.key]
                 if progress is not None:
                     progress(PassProgress(tasks.name, tasks.unit, done, total, seconds=time.perf_counter() - started))
-            results = [_result(future) for future in futures]
-            self.client.run(_end_pass)
-        except BaseException:
-            self.client.cancel(futures)
-            raise
+            results = [result_of(future) for future in futures]
+            self._end_pass()
         self.statistics.tasks += len(futures)
         return results
 
@@ -259,90 +257,10 @@ class _Tree:
     def _merge(self, futures: Sequence[Future]) -> Future:
         # Without the higher priority all states would wait in memory until the last chunk has been read.
         level = 1 + max(self.levels.get(future.key, 0) for future in futures)
-        merged = self.submit(_combine_task, list(futures), priority=9 + level)
+        merged = self.submit(combine_task, list(futures), priority=9 + level)
         self.levels[merged.key] = level
         return merged
 
 
-def _end_pass() -> None:
-    """On each worker."""
-    forget_shared()
-    release_memory()
-
-
 def _nothing() -> None:
     """Nothing is to be discarded."""
-
-
-@dataclass(frozen=True)
-class _Failure:
-    """An error that another try would only repeat: handed on as a value, so that Dask does not retry."""
-
-    error: FmnistDaskError
-
-
-def _run_task(chunks: Sequence[int], number: int, specification: Shared, topic: str) -> list[State] | _Failure:
-    source, fused, columns, prefetch, _ = specification.load()
-    try:
-        states = run_chunks(source, fused, chunks, columns, reporter(topic, number, len(chunks)), prefetch)
-    except FmnistDaskError as error:
-        return _Failure(error)
-    release_memory()
-    return states
-
-
-def _load_task(span: Span, chunks: Sequence[int], specification: Shared) -> list[State] | _Failure:
-    """States of a range that an earlier run has saved."""
-    source, fused, columns, prefetch, store = specification.load()
-    try:
-        states: list[State] = store.load(span)
-    except (OSError, ValueError) as error:
-        logger.warning("reading chunks %s again: %s", span, error)
-        try:
-            return run_chunks(source, fused, chunks, columns, prefetch=prefetch)
-        except FmnistDaskError as failure:
-            return _Failure(failure)
-    return states
-
-
-def _save_task(states: list[State] | _Failure, span: Span, specification: Shared) -> None:
-    """Save the states of a range; one that cannot be saved is read again should the pass be run again."""
-    store = specification.load()[-1]
-    if not isinstance(states, _Failure):
-        try:
-            store.save(span, states)
-        except (OSError, NotEncodableError) as error:
-            logger.debug("chunks %s are not saved: %s", span, error)
-
-
-def _call(shared: Shared, function: Callable[..., Any], *arguments: Any) -> Any:
-    first = shared.load()
-    try:
-        outcome = function(*arguments) if first is None else function(first, *arguments)
-    except FmnistDaskError as error:
-        return _Failure(error)
-    release_memory()
-    return outcome
-
-
-def _combine_task(parts: Sequence[list[State] | _Failure], specification: Shared) -> list[State] | _Failure:
-    for part in parts:
-        if isinstance(part, _Failure):
-            return part
-    return combine_states(specification.load()[1], [part for part in parts if not isinstance(part, _Failure)])
-
-
-def _result(future: Future) -> Any:
-    from distributed.scheduler import KilledWorker
-
-    try:
-        outcome = future.result()
-    except KilledWorker as error:
-        raise ClusterError(
-            f"workers died {error.allowed_failures + 1} times while they ran {error.task}: "
-            "most likely they ran out of memory",
-            "give workers a larger memory_limit in the cluster file, and look into their logs",
-        ) from error
-    if isinstance(outcome, _Failure):
-        raise outcome.error
-    return outcome

@@ -177,11 +177,15 @@ class Scan:
         Name → column; the result maps each name to ``{variable: ColumnArray}``.
     split
         Name of the split whose rows are used; ``all`` for every row. Column values of other rows are the fill value.
+    known
+        How far the algorithm has come, for people who watch: values that converge, by name. It has no part in what is
+        computed.
     """
 
     reductions: Mapping[str, Reduction] = field(default_factory=dict)
     columns: Mapping[str, Column] = field(default_factory=dict)
     split: str = "all"
+    known: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from fmnist_dask.errors import MemoryLimitError
+from fmnist_dask.errors import LostClusterError, MemoryLimitError
 from fmnist_dask.passes.protocol import Algorithm, Engine, PassProgress, Readable, Request, Scan, Tasks
 from fmnist_dask.workflow.journal import StepJournal
 
@@ -37,11 +37,18 @@ class Running:
 
 @dataclass
 class Callbacks:
-    """What the caller wants to hear: (step, model), (steps that failed together, error), (steps, progress)."""
+    """What the caller wants to hear: (step, model), (steps that failed together, error), (steps, progress).
+
+    Attributes
+    ----------
+    converging
+        (step, values that converge), whenever an algorithm says how far it has come.
+    """
 
     finished: Callable[[Running, Any], None]
     failed: Callable[[list[Running], Exception], None]
     progress: Callable[[list[str], PassProgress], None] = field(default=lambda names, progress: None)
+    converging: Callable[[str, Mapping[str, float]], None] = field(default=lambda name, known: None)
 
 
 def advance(engine: Engine, more: Callable[[], Iterable[Running]], callbacks: Callbacks) -> None:
@@ -50,6 +57,11 @@ def advance(engine: Engine, more: Callable[[], Iterable[Running]], callbacks: Ca
     Tasks go first, until every algorithm either has ended or waits for a scan; then all that read the same source share
     one pass. Late tasks wait until no scan is waited for. An algorithm that raises does not stop the others; a pass
     that fails stops those that shared it.
+
+    Raises
+    ------
+    LostClusterError
+        There is nobody left to do the work; what was answered is in the journals.
 
     Parameters
     ----------
@@ -67,7 +79,7 @@ def advance(engine: Engine, more: Callable[[], Iterable[Running]], callbacks: Ca
     while running:
         while resumable:
             # Publishing takes its time: what all of them have received is saved first.
-            ended = [item for item in resumable if not _resume(item)]
+            ended = [item for item in resumable if not _resume(item, callbacks)]
             for item in ended:
                 _end(item, callbacks)
                 del running[item.name]
@@ -144,7 +156,7 @@ def _teller(items: list[Running], callbacks: Callbacks) -> Callable[[PassProgres
     return lambda progress: callbacks.progress(names, progress)
 
 
-def _resume(item: Running) -> bool:
+def _resume(item: Running, callbacks: Callbacks) -> bool:
     """Let an algorithm go on with its answer, and with those that its journal remembers; false once it has ended."""
     try:
         while True:
@@ -152,6 +164,8 @@ def _resume(item: Running) -> bool:
             request = item.request = item.algorithm.send(answer)
             if not isinstance(request, Scan | Tasks):
                 raise TypeError(f"{item.name} asked for {request!r}, which is neither Scan nor Tasks")
+            if isinstance(request, Scan) and request.known:
+                callbacks.converging(item.name, request.known)
             if item.journal is None:
                 return True
             item.journal.commit()
@@ -197,7 +211,7 @@ def _run(
     try:
         answers = work()
     except Exception as error:
-        if isinstance(error, MemoryLimitError) and len(items) > 1:
+        if isinstance(error, LostClusterError) or (isinstance(error, MemoryLimitError) and len(items) > 1):
             raise
         callbacks.failed(items, error)
         return [], items

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -33,6 +33,8 @@ class ProgressLog:
     def __init__(self, run: RunDirectory, observer: Observer) -> None:
         self.run = run
         self.observer = observer
+        #: Asks for the resident bytes of the workers.
+        self.worker_bytes: Callable[[], list[int]] = list
         self._last = 0.0
 
     def __call__(self, names: list[str], progress: PassProgress) -> None:
@@ -50,6 +52,8 @@ class ProgressLog:
                 "chunks_total": progress.chunks_total,
                 "per_second": round(progress.rate, 1),
                 "eta": None if progress.eta is None else round(progress.eta, 1),
+                "resumed": progress.resumed,
+                "worker_bytes": self.worker_bytes(),
             }
             for name in names:
                 self.run.event("progress", name, **fields)
@@ -91,7 +95,7 @@ class StepCarrier:
 
     def carry_out(self, engine: Engine) -> None:
         """Run all of them to their ends."""
-        advance(engine, self._more, Callbacks(self._finished, self._failed, self.progress))
+        advance(engine, self._more, Callbacks(self._finished, self._failed, self.progress, self._converging))
 
     def _more(self) -> Iterator[Running]:
         """Steps whose prerequisites are there."""
@@ -127,6 +131,9 @@ class StepCarrier:
         data = StepInput(source, spec.split, split_code(source, spec.split), self.workflow.seed, spec.on)
         journal = self.journals.open(name, self.steps[name]["fingerprint"], partial(self._journalled, name))
         return Running(name, algorithm_of(spec, data), source, journal)
+
+    def _converging(self, name: str, known: Mapping[str, float]) -> None:
+        self.run.event("converge", name, **known)
 
     def _journalled(self, name: str, event: str, fields: dict[str, int]) -> None:
         self.run.event(event, name, **fields)

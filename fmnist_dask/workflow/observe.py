@@ -22,6 +22,9 @@ class Observer:
     def connected(self, dashboard: str, cluster: dict[str, Any]) -> None:
         """A cluster is there."""
 
+    def lost(self, error: Exception) -> None:
+        """The cluster is gone; it is about to be started, or connected to, once more."""
+
     def ingesting(self, source: Source, store: Path) -> None:
         """Raw images are about to be turned into a collection."""
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import socket
+import sys
 from typing import TYPE_CHECKING, Any
 
 from fmnist_dask.collection.sources.base import Source
@@ -57,13 +60,13 @@ def step_outcome(result: StepResult, n: int, passes: int, seconds: float, publis
     }
 
 
-def begin_record(run: RunDirectory, workflow: Workflow, source: Source | Collection) -> None:
+def begin_record(run: RunDirectory, workflow: Workflow, source: Source | Collection, status: str) -> None:
     """The manifest of a run that begins; records of steps that an earlier one has published are kept."""
     previous = run.manifest.get("steps", {})
     run.manifest |= {
         "format_version": FORMAT_VERSION,
         "run": run.path.name,
-        "status": "RUNNING",
+        "status": status,
         "workflow": workflow.name,
         "title": workflow.report.title,
         "source": {
@@ -76,6 +79,7 @@ def begin_record(run: RunDirectory, workflow: Workflow, source: Source | Collect
         "versions": recorded_versions(),
         "cpu": cpu_name(),
         "blas": blas_names(),
+        "driver": {"host": socket.gethostname(), "pid": os.getpid(), "python": sys.executable},
         "cluster": run.manifest.get("cluster"),
         "started": now(),
         "ended": None,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,8 @@ class RunDirectory:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.manifest: dict[str, Any] = read_manifest(path / MANIFEST) or {}
+        #: Hear each event.
+        self.listeners: list[Callable[[dict[str, Any]], None]] = []
 
     @classmethod
     def existing(cls, path: str | Path) -> RunDirectory:
@@ -91,6 +95,31 @@ class RunDirectory:
         """The page."""
         return self.path / "report.html"
 
+    @property
+    def events(self) -> Path:
+        """What happened when, an object a line."""
+        return self.path / "events.jsonl"
+
+    @property
+    def job(self) -> Path:
+        """How the run was asked for, so that another process can go on with it."""
+        return self.path / "job.json"
+
+    @property
+    def stop_request(self) -> Path:
+        """A file that asks the driver, wherever it is, to stop."""
+        return self.path / ".stop"
+
+    @property
+    def driver_log(self) -> Path:
+        """What a detached driver has printed."""
+        return self.path / "driver.log"
+
+    @property
+    def performance(self) -> Path:
+        """Dask's own report of what its workers did."""
+        return self.path / "performance.html"
+
     def create(self) -> None:
         """Make the directory and what stands in it from the start."""
         for directory in (self.path, self.tables, self.pending):
@@ -103,8 +132,11 @@ class RunDirectory:
     def event(self, event: str, step: str | None = None, **fields: Any) -> None:
         """Append a line to ``events.jsonl``."""
         line = {"time": now(), "run": self.path.name, "step": step, "event": event, **fields}
-        with open(self.path / "events.jsonl", "a", encoding="utf-8") as file:
+        # A disk that is full stops what must be written; this need not.
+        with contextlib.suppress(OSError), open(self.events, "a", encoding="utf-8") as file:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        for listener in self.listeners:
+            listener(line)
 
     def link_latest(self) -> None:
         """Point ``latest`` beside the run at it, where links can be made."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 import warnings
 from collections.abc import Iterable
@@ -10,19 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from fmnist_dask.cluster.config import ClusterConfig, load_cluster
+from fmnist_dask.collection.files import make_directory
 from fmnist_dask.collection.lease import Lease
-from fmnist_dask.collection.place import place_of
+from fmnist_dask.collection.place import is_local, place_of
 from fmnist_dask.collection.sources.base import Source
 from fmnist_dask.collection.sources.detect import open_source
 from fmnist_dask.collection.store import Collection, split_code
 from fmnist_dask.collection.views import no_embedding
-from fmnist_dask.errors import RunError
+from fmnist_dask.errors import LostClusterError, RunError
 from fmnist_dask.passes.kept import KeptStates
 from fmnist_dask.passes.protocol import Engine
 from fmnist_dask.workflow.carry import ProgressLog, StepCarrier
 from fmnist_dask.workflow.fingerprint import run_suffix, step_fingerprint
 from fmnist_dask.workflow.image_tables import update_image_tables
 from fmnist_dask.workflow.ingesting import make_collection
+from fmnist_dask.workflow.job import Job, write_job
 from fmnist_dask.workflow.journal import Journals
 from fmnist_dask.workflow.load import prerequisites
 from fmnist_dask.workflow.model import Workflow
@@ -34,6 +37,13 @@ from fmnist_dask.workflow.record import account, begin_record, describe_source, 
 from fmnist_dask.workflow.registry import find_step
 from fmnist_dask.workflow.rundir import PUBLISHED, RunDirectory
 from fmnist_dask.workflow.steps.ingest import default_store, existing
+from fmnist_dask.workflow.story import Story
+from fmnist_dask.workflow.telling import stoppable, told_to_dashboard
+
+#: How often a cluster may be lost, without anything done in between, before a run gives up.
+MOST_LOSSES = 3
+#: Seconds before a lost cluster is looked for again.
+LOSS_PAUSE = 2.0
 
 
 class Runner:
@@ -73,6 +83,7 @@ class Runner:
     ) -> None:
         self.workflow = workflow
         self.cluster: ClusterConfig = load_cluster(cluster, trust)
+        self.trust = trust
         self.observer = observer or Observer()
         self.force = force
         self.chosen = closure(workflow, only)
@@ -83,7 +94,7 @@ class Runner:
                 raise no_embedding(f"the source {self.source.name}")
         self.store = place_of(self.source.path) if isinstance(self.source, Collection) else self._store_path(store)
         self.run = RunDirectory(self._out_path(out))
-        self.progress = ProgressLog(self.run, self.observer)
+        self.story = Story()
         self._reused_all = False
         #: Whether the run's directory is ours: with another driver in it, its manifest is not ours to tell of.
         self.began = False
@@ -108,10 +119,8 @@ class Runner:
             Something failed; manifest and report say what, and the same command goes on from there.
         """
         started = time.perf_counter()
-        with Lease(self.run.path, "a run"):
-            self.run = RunDirectory(self.run.path)
-            self.progress = ProgressLog(self.run, self.observer)
-            self.began = True
+        with Lease(self.run.path, "a run"), stoppable(self.run):
+            self._take()
             self._begin()
             try:
                 self._work()
@@ -131,18 +140,51 @@ class Runner:
                 )
         return self.run.manifest
 
+    def prepare(self) -> None:
+        """Make the run's directory for a driver that is about to begin, without running anything.
+
+        Raises
+        ------
+        RunError
+            Another driver is at work in it.
+        """
+        with Lease(self.run.path, "a run"):
+            self._take()
+            self._record("PENDING")
+
+    def _take(self) -> None:
+        """With the lease ours: what an earlier run has left, and who hears what happens."""
+        self.run = RunDirectory(self.run.path)
+        self.run.listeners.append(self.story.hear)
+        self.progress = ProgressLog(self.run, self.observer)
+        self.began = True
+
+    def _record(self, status: str) -> None:
+        """Directory, manifest, workflow, and how it was asked for."""
+        import yaml
+
+        self.run.create()
+        begin_record(self.run, self.workflow, self.source, status)
+        (self.run.path / "workflow.yaml").write_text(
+            yaml.safe_dump(self.workflow.resolved(), sort_keys=False, allow_unicode=True), encoding="utf-8"
+        )
+        write_job(
+            self.run,
+            Job(
+                cluster=str(self.cluster.path or self.cluster.address),
+                trust=self.trust,
+                store=str(self.store),
+                only=[] if len(self.chosen) == len(self.workflow.steps) else self.chosen,
+                directory=os.getcwd(),
+            ),
+        )
+
     def _failure_text(self, failed: list[str]) -> str | None:
         steps = self.run.manifest["steps"]
         return "; ".join(f"{name}: {steps[name]['error']}" for name in failed) or None
 
     def _begin(self) -> None:
-        import yaml
-
-        self.run.create()
-        begin_record(self.run, self.workflow, self.source)
-        (self.run.path / "workflow.yaml").write_text(
-            yaml.safe_dump(self.workflow.resolved(), sort_keys=False, allow_unicode=True), encoding="utf-8"
-        )
+        self._record("RUNNING")
         self.run.event("start", workflow=self.workflow.name)
 
     def _work(self) -> None:
@@ -152,27 +194,59 @@ class Runner:
             self._reused_all = True
             self._describe(collection)
             return
+        with self._lease_of_store(collection):
+            losses = 0
+            while True:
+                tasks = self.run.manifest.get("tasks", 0)
+                try:
+                    self._on_cluster()
+                    return
+                except LostClusterError as error:
+                    # Where something was done in between, this is another accident.
+                    losses = 1 if self.run.manifest.get("tasks", 0) > tasks else losses + 1
+                    self.run.event("lost", error=error.message)
+                    if losses > MOST_LOSSES:
+                        raise
+                    self.observer.lost(error)
+                    time.sleep(LOSS_PAUSE)
+
+    def _on_cluster(self) -> None:
+        """Connect, and do what is left."""
         from fmnist_dask.cluster.connect import connect
         from fmnist_dask.passes.distributed import DistributedEngine
 
         self.observer.connecting(self.cluster.address or self.cluster.class_name)
-        with self._lease_of_store(collection), connect(self.cluster, self.observer.connected) as connection:
+        make_directory(self.run.columns)
+        places = [self.run.columns, *([self.store] if is_local(self.store) else [])]
+        with connect(self.cluster, self._connected, places) as connection:
             self.run.manifest["cluster"] = connection.description
+            self.run.save()
+            self.progress.worker_bytes = connection.worker_bytes
             engine = DistributedEngine(connection.client, connection.workers, self.run.columns, self.run.segments)
             before = connection.worker_states()
-            try:
-                if collection is None:
-                    collection = self._ingest(engine)
-                    pending = self._pending(collection)
-                self._describe(collection)
-                if self.force and (kept := KeptStates.of(collection)) is not None:
-                    kept.forget()
-                journals = self._journals(self.force)
-                StepCarrier(
-                    self.run, self.workflow, collection, pending, self.observer, self.progress, journals
-                ).carry_out(engine)
-            finally:
-                account(self.run, engine, before, connection)
+            with told_to_dashboard(self.run, self.story, connection.client) as tell:
+                try:
+                    self._carry_out(engine)
+                finally:
+                    account(self.run, engine, before, connection)
+                    tell()
+
+    def _carry_out(self, engine: Engine) -> None:
+        """Ingest if need be, and all steps that are not done."""
+        collection = self._existing_collection() or self._ingest(engine)
+        pending = self._pending(collection)
+        self._describe(collection)
+        if self.force and (kept := KeptStates.of(collection)) is not None:
+            kept.forget()
+        journals = self._journals(self.force)
+        self.force = False  # should the cluster be lost, what has been done since counts
+        StepCarrier(self.run, self.workflow, collection, pending, self.observer, self.progress, journals).carry_out(
+            engine
+        )
+
+    def _connected(self, dashboard: str, cluster: dict[str, Any]) -> None:
+        self.run.event("cluster", dashboard=dashboard, **cluster)
+        self.observer.connected(dashboard, cluster)
 
     def _journals(self, forget: bool = False) -> Journals:
         """The run's journals, without what no step needs any more; with ``forget``, without those of chosen steps."""

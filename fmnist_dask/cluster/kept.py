@@ -1,0 +1,190 @@
+"""Clusters that are kept alive for several runs: started, listed and stopped from the command line.
+
+Each has a keeper, a process of its own that holds the cluster, and a small state file that says where it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from fmnist_dask.cluster.config import ClusterConfig
+from fmnist_dask.collection.files import read_json, write_json
+from fmnist_dask.collection.lease import process_start
+from fmnist_dask.errors import ClusterError
+
+#: Seconds to wait for a cluster to end in good order before its processes are killed.
+STOP_TIMEOUT = 20.0
+
+
+@dataclass
+class KeptCluster:
+    """What a state file says.
+
+    Attributes
+    ----------
+    pid, process_started
+        The keeper; the second tells it from a later process with the same number.
+    pids
+        Other processes of the cluster on this host, by what they are.
+    """
+
+    name: str
+    file: str
+    digest: str
+    class_name: str
+    pid: int
+    process_started: float | None
+    address: str = ""
+    dashboard: str = ""
+    workers: int = 0
+    started: str = ""
+    pids: dict[str, int] = field(default_factory=dict)
+    error: str | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether the keeper is there."""
+        return self.process_started is not None and process_start(self.pid) == self.process_started
+
+
+def state_directory() -> Path:
+    """Where state files lie; below ``XDG_STATE_HOME`` if that is set."""
+    base = os.environ.get("XDG_STATE_HOME")
+    root = Path(base) / "fmnist-dask" if base else Path(platformdirs.user_state_path("fmnist-dask"))
+    return root / "clusters"
+
+
+def state_file(config: ClusterConfig) -> Path:
+    """State file of a cluster file."""
+    assert config.path is not None
+    digest = hashlib.sha256(str(config.path).encode()).hexdigest()[:8]
+    return state_directory() / f"{config.path.stem}-{digest}.json"
+
+
+def read_state(path: Path) -> KeptCluster | None:
+    """A state file; ``None`` if there is none, or it is no state of this release."""
+    try:
+        data = read_json(path)
+        return KeptCluster(**data) if data is not None else None
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def write_state(path: Path, state: KeptCluster) -> None:
+    """Write a state file, readable by its owner alone."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    write_json(path, asdict(state))
+
+
+def running_cluster(config: ClusterConfig) -> KeptCluster | None:
+    """The cluster of a file if it is kept alive.
+
+    Raises
+    ------
+    ClusterError
+        It is, but the file has been changed since it was started.
+    """
+    if config.running or config.path is None:
+        return None
+    state = read_state(state_file(config))
+    if state is None or not state.alive or not state.address:
+        return None
+    if state.digest != config.digest:
+        raise ClusterError(
+            f"{config.path} has been changed since its cluster was started at {state.address}",
+            f"fmnist-dask cluster stop {config.path}, then start it again",
+        )
+    return state
+
+
+def start_cluster(config: ClusterConfig, trust: bool = False) -> tuple[KeptCluster, bool]:
+    """Start the cluster of a file and leave it running; (the cluster, whether it was started now).
+
+    Raises
+    ------
+    ClusterError
+        It did not start.
+    """
+    if config.running or config.path is None:
+        raise ClusterError(
+            f"{config.path or config.address} names a cluster that runs already", "give a file with a class"
+        )
+    if (found := running_cluster(config)) is not None:
+        return found, False
+    path = state_file(config)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.unlink(missing_ok=True)
+    log = path.with_suffix(".log")
+    command = [sys.executable, "-m", "fmnist_dask.cluster.keeper", str(config.path), str(path)]
+    with open(log, "wb") as output:
+        keeper = subprocess.Popen(
+            [*command, *(["--trust"] if trust else [])],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    while True:
+        state = read_state(path)
+        if state is not None and state.error:
+            keeper.wait()
+            path.unlink(missing_ok=True)
+            message, _, remedy = state.error.partition("\n  remedy: ")
+            raise ClusterError(message, remedy or f"its log is {log}")
+        if state is not None and state.address:
+            return state, True
+        if keeper.poll() is not None:
+            raise ClusterError(f"the cluster of {config.path} did not start", f"its log is {log}")
+        time.sleep(0.05)
+
+
+def stop_cluster(config: ClusterConfig) -> KeptCluster | None:
+    """Stop the cluster of a file; ``None`` if it is not kept alive.
+
+    Processes on this host that its keeper, killed, has left behind end by themselves; what is left is killed.
+    """
+    path = state_file(config)
+    state = read_state(path)
+    if state is None:
+        return None
+    was_alive = state.alive
+    if was_alive:
+        os.kill(state.pid, signal.SIGTERM)
+        until = time.monotonic() + STOP_TIMEOUT
+        while state.alive and time.monotonic() < until:
+            time.sleep(0.05)
+        if state.alive:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(state.pid, signal.SIGKILL)
+    path.unlink(missing_ok=True)
+    return state if was_alive else None
+
+
+def kept_clusters() -> list[KeptCluster]:
+    """Those that are alive; state files of others are removed."""
+    found = []
+    for path in sorted(state_directory().glob("*.json")):
+        state = read_state(path)
+        if state is not None and state.alive:
+            found.append(state)
+        elif state is None or state.address:
+            with contextlib.suppress(OSError, json.JSONDecodeError):
+                path.unlink()
+    return found
+
+
+def describe(state: KeptCluster) -> dict[str, Any]:
+    """What ``cluster list --json`` prints."""
+    return {name: value for name, value in asdict(state).items() if name not in ("process_started", "error")}

@@ -1,0 +1,1 @@
+"""Jobs: detached drivers over run directories. Submit, watch, stop, resume."""

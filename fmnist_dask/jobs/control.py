@@ -1,0 +1,147 @@
+"""Submitting, resuming and stopping runs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fmnist_dask.collection.lease import holder_of
+from fmnist_dask.errors import RunError
+from fmnist_dask.jobs.status import UNFINISHED, Watched, ended
+from fmnist_dask.workflow.job import read_job, write_job
+from fmnist_dask.workflow.rundir import RunDirectory
+from fmnist_dask.workflow.runner import Runner
+
+#: Seconds to wait for a driver to have taken its run.
+START_TIMEOUT = 60.0
+
+
+def submit(runner: Runner, force: bool = False) -> RunDirectory:
+    """Start a detached driver for a run, and return as soon as it has begun.
+
+    Parameters
+    ----------
+    runner
+        What is to be run; its source and steps have been checked.
+
+    Raises
+    ------
+    RunError
+        A driver is at work on this run already, or the new one did not start.
+    """
+    runner.prepare()
+    start_driver(runner.run.path, force)
+    return runner.run
+
+
+def start_driver(path: Path, force: bool = False) -> int:
+    """Start a driver in a session of its own; its process, once it holds the run."""
+    run = RunDirectory(path)
+    command = [sys.executable, "-m", "fmnist_dask.jobs.driver", str(path), *(["--force"] if force else [])]
+    with open(run.driver_log, "ab") as log:
+        begins = log.tell()
+        driver = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
+        )
+    until = time.monotonic() + START_TIMEOUT
+    while time.monotonic() < until:
+        holder = holder_of(path)
+        if holder is not None and holder.pid == driver.pid:
+            return driver.pid
+        if driver.poll() is not None:
+            if driver.returncode == 0:
+                return driver.pid
+            said = _log_since(run, begins)
+            raise RunError(f"the driver of {path.name} ended at once: {said}", f"its log is {run.driver_log}")
+        time.sleep(0.05)
+    raise RunError(f"the driver of {path.name} did not begin within {START_TIMEOUT:g} s", f"see {run.driver_log}")
+
+
+def resume(path: str | Path, cluster: str | None = None, trust: bool = False) -> RunDirectory:
+    """Go on with a run that has stopped, failed, or lost its driver.
+
+    Parameters
+    ----------
+    cluster
+        Another cluster file or address than before.
+
+    Raises
+    ------
+    RunError
+        A driver is at work on it.
+    """
+    from dataclasses import replace
+
+    from fmnist_dask.cluster.config import load_cluster
+
+    run = RunDirectory.existing(path)
+    holder = holder_of(run.path)
+    if holder is not None:
+        raise RunError(
+            f"{run.path.name} is being worked on by process {holder.pid} on {holder.host}",
+            f"watch it (fmnist-dask watch {run.path.name}), or stop it first",
+        )
+    job = read_job(run)
+    config = load_cluster(cluster or job.cluster, trust or job.trust)
+    if cluster is not None:
+        write_job(run, replace(job, cluster=str(config.path or config.address), trust=trust or job.trust))
+    start_driver(run.path)
+    return run
+
+
+def stop(path: str | Path, kill: bool = False, timeout: float = 60.0) -> dict[str, Any]:
+    """Ask the driver of a run to stop, wherever it is, and wait until it has; the last snapshot.
+
+    Parameters
+    ----------
+    kill
+        Do not ask: end the process. Only on its own host. Nothing that was finished is lost by it.
+    timeout
+        Seconds to wait.
+
+    Raises
+    ------
+    RunError
+        It has not stopped in time, or cannot be killed from here.
+    """
+    watched = Watched(Path(path))
+    run = RunDirectory(watched.path)
+    holder = holder_of(run.path)
+    if holder is None:
+        return watched.look()
+    if kill:
+        if holder.host != socket.gethostname():
+            raise RunError(
+                f"the driver of {run.path.name} is process {holder.pid} on {holder.host}, not on this host",
+                "stop it without --kill, or end it there",
+            )
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(holder.pid, signal.SIGKILL)
+    else:
+        run.stop_request.touch()
+    until = time.monotonic() + timeout
+    while holder_of(run.path) is not None:
+        if time.monotonic() > until:
+            raise RunError(
+                f"{run.path.name} has not stopped within {timeout:g} s", "wait longer, or stop it with --kill"
+            )
+        time.sleep(0.1)
+    return watched.look()
+
+
+def needs_resume(snapshot: dict[str, Any]) -> bool:
+    """Whether a run has ended without having done everything."""
+    return ended(snapshot) and snapshot["status"] != "SUCCEEDED" and snapshot["status"] not in UNFINISHED
+
+
+def _log_since(run: RunDirectory, begins: int) -> str:
+    lines: Sequence[str] = run.driver_log.read_bytes()[begins:].decode("utf-8", "replace").strip().splitlines()
+    return lines[-1] if lines else "it printed nothing"
