@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from fmnist_dask import __version__
+from fmnist_dask.cli_jobs import COMMANDS
+from fmnist_dask.cli_options import cluster_options, load, names, pairs, runner_options, source_option, workflow_options
 from fmnist_dask.errors import FmnistDaskError, UsageError
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 class _Main(click.Group):
@@ -48,55 +47,22 @@ def _say_error(message: str, remedy: str | None) -> None:
         click.echo(remedy, err=True)
 
 
-def _options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
-    def apply(function: F) -> F:
-        for decorator in reversed(decorators):
-            function = decorator(function)
-        return function
-
-    return apply
-
-
-_source_option = click.option(
-    "--source-option", "source_options", multiple=True, metavar="K=V", help="Option of the source, e.g. n=1000000."
-)
-_cluster_options = _options(
-    click.option(
-        "--cluster", metavar="C", help="Cluster file, shipped name, or address of a scheduler. [default: local]"
-    ),
-    click.option("--trust", is_flag=True, help="Allow the cluster file to name any class."),
-)
-_workflow_options = _options(
-    click.argument("workflow"),
-    click.option("--source", metavar="S", help="Name or path; takes the place of the workflow's source."),
-    _source_option,
-    click.option(
-        "--store", type=click.Path(), metavar="STORE", help="Where the collection goes. [default: collections/…]"
-    ),
-    click.option("--out", type=click.Path(), metavar="DIR", help="Where the run goes. [default: runs/…]"),
-    _cluster_options,
-    click.option("--set", "settings", multiple=True, metavar="STEP.PARAM=VALUE", help="Change a step's parameter."),
-    click.option("--only", metavar="A,B", help="Run these steps and what they need."),
-    click.option("--force", is_flag=True, help="Forget published results."),
-    click.option("--json", "as_json", is_flag=True, help="Print the manifest on stdout; messages go to stderr."),
-)
-
-
 @click.group(cls=_Main, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="fmnist-dask")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def main(debug: bool) -> None:
-    r"""See what is in a collection of images that is bigger than memory.
+    """See what is in a collection of images that is bigger than memory.
 
     \b
     fmnist-dask run explore                       synthetic garments, no download
     fmnist-dask run explore --source ~/photos     a folder of images
     fmnist-dask workflows                         what else can be run
-    """
+    fmnist-dask submit explore --watch            in the background, on any cluster
+    """  # noqa: D301 - click wants the character
 
 
 @main.command()
-@_workflow_options
+@workflow_options
 def run(workflow: str, dry_run: bool = False, **options: Any) -> None:
     """Run WORKFLOW (a file or a shipped name) and leave a report.
 
@@ -110,9 +76,9 @@ def run(workflow: str, dry_run: bool = False, **options: Any) -> None:
     from fmnist_dask.terminal import Terminal
     from fmnist_dask.workflow.runner import Runner
 
-    loaded = _load(workflow, options)
+    loaded = load(workflow, options)
     with Terminal(to_stderr=options["as_json"]) as terminal:
-        runner = Runner(loaded, observer=terminal, **_runner_options(options))
+        runner = Runner(loaded, observer=terminal, **runner_options(options))
         try:
             runner.execute()
         finally:
@@ -124,7 +90,7 @@ run.params.append(click.Option(["--dry-run"], is_flag=True, help="Plan only, lik
 
 
 @main.command()
-@_workflow_options
+@workflow_options
 def plan(workflow: str, **options: Any) -> None:
     """Say what a run would do: passes, tasks, bytes, memory. Nothing is run or written."""
     _plan(workflow, options)
@@ -137,11 +103,11 @@ def _plan(workflow: str, options: dict[str, Any]) -> None:
     from fmnist_dask.workflow.plan import plan_workflow
 
     planned = plan_workflow(
-        _load(workflow, options),
+        load(workflow, options),
         cluster=options["cluster"],
         trust=options["trust"],
         store=options["store"],
-        only=_names(options["only"]),
+        only=names(options["only"]),
     )
     if options["as_json"]:
         click.echo(json.dumps(planned, indent=2))
@@ -149,42 +115,12 @@ def _plan(workflow: str, options: dict[str, Any]) -> None:
         print_plan(planned)
 
 
-def _load(workflow: str, options: dict[str, Any]) -> Any:
-    from fmnist_dask.workflow.load import find_workflow, load_workflow
-
-    return load_workflow(
-        find_workflow(workflow),
-        source=options["source"],
-        source_options=_pairs(options["source_options"]),
-        settings=options["settings"],
-    )
-
-
-def _runner_options(options: dict[str, Any]) -> dict[str, Any]:
-    taken = {key: options[key] for key in ("cluster", "store", "out", "force", "trust")}
-    return {**taken, "only": _names(options["only"])}
-
-
-def _names(text: str | None) -> list[str]:
-    return [name.strip() for name in (text or "").split(",") if name.strip()]
-
-
-def _pairs(items: tuple[str, ...]) -> dict[str, str]:
-    pairs = {}
-    for item in items:
-        key, equals, value = item.partition("=")
-        if not (key and equals):
-            raise UsageError(f'--source-option "{item}" is not of the form name=value')
-        pairs[key] = value
-    return pairs
-
-
 @main.command()
 @click.argument("source")
 @click.argument("store", required=False, type=click.Path())
-@_source_option
+@source_option
 @click.option("--append", is_flag=True, help="Append to the collection at STORE.")
-@_cluster_options
+@cluster_options
 def ingest(
     source: str,
     store: str | None,
@@ -198,7 +134,7 @@ def ingest(
     from fmnist_dask.workflow.ingesting import ingest_source
     from fmnist_dask.workflow.load import parse_yaml
 
-    options = {key: parse_yaml(value) for key, value in _pairs(source_options).items()}
+    options = {key: parse_yaml(value) for key, value in pairs(source_options).items()}
     with Terminal() as terminal:
         ingest_source(source, store, options, cluster, trust, terminal, append)
 
@@ -252,6 +188,9 @@ def workflows(copy: str | None) -> None:
         (target / file.name).write_text(file.read_text(encoding="utf-8"), encoding="utf-8")
         click.echo(target / file.name)
 
+
+for command in COMMANDS:
+    main.add_command(command)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fmnist_dask.collection.lease import Holder, holder_of
 from fmnist_dask.workflow.rundir import MANIFEST, RunDirectory
-from fmnist_dask.workflow.story import EventFile, Story
+from fmnist_dask.workflow.story import INGEST, EventFile, Story
 
 #: Words of runs that somebody is, or should be, at work on.
 UNFINISHED = ("PENDING", "RUNNING")
@@ -51,6 +51,8 @@ class Watched:
         snapshot["path"] = str(run.path)
         snapshot["report"] = str(run.report) if run.report.is_file() else None
         snapshot["alive"] = holder is not None
+        if holder is not None:
+            snapshot["driver"] = {**(snapshot["driver"] or {}), "host": holder.host, "pid": holder.pid}
         snapshot["heartbeat"] = None if holder is None else round(holder.age, 1)
         if snapshot["status"] in UNFINISHED and holder is None and not self._starting(run):
             _abandon(snapshot)
@@ -72,7 +74,7 @@ def _abandon(snapshot: dict[str, Any]) -> None:
             step["status"] = "STOPPED"
 
 
-def ended(snapshot: dict[str, Any]) -> bool:
+def ended(snapshot: Mapping[str, Any]) -> bool:
     """Whether nothing more is to come."""
     return snapshot["status"] not in UNFINISHED
 
@@ -98,7 +100,7 @@ def all_runs(directory: Path) -> list[dict[str, Any]]:
         if path.is_symlink() or not (path / MANIFEST).is_file():
             continue
         snapshot = Watched(path).look()
-        steps = snapshot["steps"]
+        steps = [step for step in snapshot["steps"] if step["name"] != INGEST]
         done = sum(step["status"] in ("SUCCEEDED", "REUSED") for step in steps)
         found.append(
             {

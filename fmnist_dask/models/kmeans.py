@@ -173,6 +173,11 @@ class _Data:
     square_sum: float = 0.0
     variance: float = 0.0
 
+    @property
+    def known_unit(self) -> float:
+        """What inertia is multiplied by for people who watch: of pixels, they see brightness from 0 to 1."""
+        return 1 / 255**2 if self.grid is None else 1.0
+
     def take(self, moments: dict[str, Any]) -> None:
         """Sum of squares and mean variance, from the moments about the shift."""
         weight = moments["weight"]
@@ -356,7 +361,8 @@ def _race(
 def _iterate(data: _Data, lanes: list[Lane], options: KMeansOptions, split: str) -> Algorithm[None]:
     """One of Lloyd's iterations of all starts, in one pass; a second one where a cluster is empty."""
     parameter = SetsParameter.of([lane.centres for lane in lanes], data.shift, about_shift=True)
-    known = {"inertia": min(lane.history[-1] for lane in lanes)} if all(lane.history for lane in lanes) else {}
+    best = min((lane.history[-1] for lane in lanes if lane.history), default=None)
+    known = {} if best is None else {"inertia": best * data.known_unit}
     sums = (yield Scan({"sums": ClusterSums(parameter, data.grid)}, split=split, known=known))["sums"]
     parts = [
         {name: values[low:high] for name, values in sums.items()} for low, high in itertools.pairwise(parameter.starts)

@@ -164,6 +164,8 @@ class Runner:
         import yaml
 
         self.run.create()
+        if self._default_place:
+            self.run.link_latest()
         begin_record(self.run, self.workflow, self.source, status)
         (self.run.path / "workflow.yaml").write_text(
             yaml.safe_dump(self.workflow.resolved(), sort_keys=False, allow_unicode=True), encoding="utf-8"
@@ -316,8 +318,6 @@ class Runner:
         nothing_new = self._reused_all and self.run.report.exists()
         if any(step["status"] in PUBLISHED for step in steps) and not nothing_new:
             write_report(self.run)
-        if self._default_place:
-            self.run.link_latest()
 
 
 def write_report(run: RunDirectory) -> Path:
