@@ -65,7 +65,7 @@ def noticing_loss(client: Client) -> Iterator[None]:
         if not gone:
             raise
         raise LostClusterError(
-            f"the connection to the scheduler was lost ({type(error).__name__}: {error})",
+            f"the connection to the scheduler was lost ({type(error).__name__})",
             "see whether the cluster runs, and resume",
         ) from error
 

@@ -31,6 +31,7 @@ from fmnist_dask.workflow.load import prerequisites
 from fmnist_dask.workflow.model import Workflow
 from fmnist_dask.workflow.observe import Observer
 from fmnist_dask.workflow.order import closure, ordered
+from fmnist_dask.workflow.performance import performance_kept
 from fmnist_dask.workflow.publish import withdraw
 from fmnist_dask.workflow.quarantined import copy_quarantine
 from fmnist_dask.workflow.record import account, begin_record, describe_source, end_record, fresh_step, message_of
@@ -226,7 +227,8 @@ class Runner:
             self.progress.worker_bytes = connection.worker_bytes
             engine = DistributedEngine(connection.client, connection.workers, self.run.columns, self.run.segments)
             before = connection.worker_states()
-            with told_to_dashboard(self.run, self.story, connection.client) as tell:
+            client = connection.client
+            with performance_kept(self.run, client), told_to_dashboard(self.run, self.story, client) as tell:
                 try:
                     self._carry_out(engine)
                 finally:
