@@ -9,13 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 BUCKET = "images"
 SECRET = "not-to-be-seen-anywhere"
 SERVER = '''
-import logging, sys
+import logging, os, sys
 from werkzeug.serving import run_simple
 from moto.server import DomainDispatcherApplication, create_backend_app
 logging.getLogger("werkzeug").setLevel(logging.ERROR)
@@ -23,10 +24,10 @@ serve = DomainDispatcherApplication(create_backend_app)
 seen = 0
 
 def app(environ, start_response):
-    """Every so many requests are answered as a busy server does."""
+    """Every so many requests, and all while a file is there, are answered as a busy server does."""
     global seen
     seen += 1
-    if int(sys.argv[2]) and seen % int(sys.argv[2]) == 0:
+    if os.path.exists(sys.argv[3]) or (int(sys.argv[2]) and seen % int(sys.argv[2]) == 0):
         start_response("503 Slow Down", [("Content-Type", "application/xml")])
         return [b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"]
     return serve(environ, start_response)
@@ -42,16 +43,20 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def s3_server(busy_every: int = 0) -> Iterator[str]:
+def s3_server(busy_every: int = 0, down: Path | None = None) -> Iterator[str]:
     """Address of a server with one empty bucket; the environment says so to this process and those it starts.
 
     Parameters
     ----------
     busy_every
         Every so many requests, one is refused with 503 Slow Down.
+    down
+        All requests are refused while this file is there.
     """
     port = free_port()
-    server = subprocess.Popen([sys.executable, "-c", SERVER, str(port), str(busy_every)], stderr=subprocess.PIPE)
+    server = subprocess.Popen(
+        [sys.executable, "-c", SERVER, str(port), str(busy_every), str(down or "")], stderr=subprocess.PIPE
+    )
     address = f"http://127.0.0.1:{port}"
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("AWS_")]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fmnist_dask.errors import FmnistDaskError, RunError
 
@@ -21,6 +22,9 @@ CONNECT_SECONDS, READ_SECONDS = 10, 60
 #: How often the driver's library sends a request that fails for reasons that may pass; the driver itself repeats
 #: that some times more.
 ATTEMPTS = 2
+#: Seconds between tries of a read that the driver has given up.
+PAUSES = (1, 2, 4, 8, 16, 30)
+Result = TypeVar("Result")
 
 
 def is_remote(place: str) -> bool:
@@ -116,6 +120,23 @@ def reaching(place: str | Path) -> Iterator[None]:
             "check address, network and credentials (of the environment or a profile); the same command goes on "
             "where it stopped",
         ) from error
+
+
+def patiently(work: Callable[[], Result], place: str | Path) -> Result:
+    """Do again what an object store refuses, for about a minute: a server that is gone for a while comes back.
+
+    Raises
+    ------
+    RunError
+        It did not.
+    """
+    pauses = PAUSES if is_remote(str(place)) else ()
+    for pause in pauses:
+        try:
+            return work()
+        except RunError:
+            time.sleep(pause)
+    return work()
 
 
 def remove_tree(path: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from fmnist_dask.collection.block import Block
 from fmnist_dask.collection.files import read_manifest
 from fmnist_dask.collection.layout import FORMAT_VERSION, INGEST, MANIFEST, STATES
-from fmnist_dask.collection.place import bytes_below, open_group, place_of, reaching, zarr_store
+from fmnist_dask.collection.place import bytes_below, open_group, patiently, place_of, reaching, zarr_store
 from fmnist_dask.errors import CollectionError, UsageError, nearest
 from fmnist_dask.typing import AnyArray
 
@@ -157,8 +157,10 @@ class Collection:
         CollectionError
             A chunk is missing or damaged.
         """
+        return patiently(lambda: self._read(name, start, min(stop, self.n)), self.path)
+
+    def _read(self, name: str, start: int, stop: int) -> AnyArray:
         array: Any = _open_group(self.path, self.fingerprint)[name]
-        stop = min(stop, self.n)
         files = [
             place_of(self.path, name, "c", *map(str, (chunk, *(0 for _ in array.shape[1:]))))
             for chunk in range(start // self.chunk_rows, -(-stop // self.chunk_rows))

@@ -3,8 +3,8 @@
 ``h2o``: two ranks, 2 of complete images, raw pixels, and 64 with a fifth of the pixels hidden. Ours is timed with the
 cluster running, from the first pass to the model, both reading the collection; of H2O's, training alone, its frame in
 memory. H2O needs hours for rank 64 on all images: it gets the first ``--rows`` of them and ``--iterations``, and its
-time is what that takes; and once all of them, for ``--all-iterations``, for its memory. The errors of both are of hidden
-pixels of these rows, ours by a model of all.
+time is what that takes; and once all of them, for ``--all-iterations``. The errors of both are of hidden pixels of
+these rows, ours by a model of all.
 
 ``ranks``: time and error of our models of a fifth hidden, by rank, all hidden pixels. ``batches``: the engines of the
 estimator side by side. ``scale``: 600,000 garments against 60,000.
