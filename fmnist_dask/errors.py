@@ -11,6 +11,7 @@ A message gives the value that was found, the limit or the expectation that it b
     ├── ClusterError          a cluster cannot be started or reached           (exit code 1)
     │   └── LostClusterError  a cluster that worked is gone; another try may go on
     └── RunError              a run directory is taken, broken or missing      (exit code 1)
+        └── InUseError        another process works there
 """
 
 from __future__ import annotations
@@ -73,6 +74,10 @@ class LostClusterError(ClusterError):
 
 class RunError(FmnistDaskError):
     """A run directory is missing, in use by another process, or cannot be written."""
+
+
+class InUseError(RunError):
+    """Another live process works in a directory."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -81,6 +81,14 @@ class Terminal(Observer):
             self.console.print(f"            from elsewhere: {tunnel}")
         self.console.print(f"cluster     {cluster['class']}, {cluster['workers']} workers{memory}")
 
+    def waiting(self, reason: str) -> None:
+        """Why nothing happens."""
+        self.console.print(f"waiting     {escape(reason)}")
+
+    def lost(self, error: Exception) -> None:
+        """At once; the run goes on when the cluster is there again."""
+        self.console.print(f"[bold red]cluster lost:[/bold red] {escape(str(error))}\n            trying again")
+
     def ingesting(self, source: Source, store: Path) -> None:
         """Name what was detected, and where it goes."""
         shape = " × ".join(map(str, source.image_shape))

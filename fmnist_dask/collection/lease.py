@@ -16,7 +16,7 @@ from typing import Any
 
 from fmnist_dask.collection.files import make_directory, read_json
 from fmnist_dask.collection.place import is_local, reaching
-from fmnist_dask.errors import RunError
+from fmnist_dask.errors import InUseError, RunError
 
 fcntl: ModuleType | None
 try:
@@ -37,7 +37,7 @@ class Lease:
 
     Raises
     ------
-    RunError
+    InUseError
         Another live process holds the lease.
     """
 
@@ -105,7 +105,7 @@ class Lease:
         there = self.path.exists()
         holder = holder_of(self.directory)
         if holder is not None:
-            raise RunError(
+            raise InUseError(
                 f"{self.directory} is in use: process {holder.pid} on {holder.host} holds it ({holder.purpose})",
                 "wait until it has ended, or stop it; its lease ends with it",
             )

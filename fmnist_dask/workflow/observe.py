@@ -22,6 +22,9 @@ class Observer:
     def connected(self, dashboard: str, cluster: dict[str, Any]) -> None:
         """A cluster is there."""
 
+    def waiting(self, reason: str) -> None:
+        """Another run makes the collection; this one waits until it is there."""
+
     def lost(self, error: Exception) -> None:
         """The cluster is gone; it is about to be started, or connected to, once more."""
 

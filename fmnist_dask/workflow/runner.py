@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from fmnist_dask.collection.sources.base import Source
 from fmnist_dask.collection.sources.detect import open_source
 from fmnist_dask.collection.store import Collection, split_code
 from fmnist_dask.collection.views import no_embedding
-from fmnist_dask.errors import LostClusterError, RunError
+from fmnist_dask.errors import InUseError, LostClusterError, RunError
 from fmnist_dask.passes.kept import KeptStates
 from fmnist_dask.passes.protocol import Engine
 from fmnist_dask.workflow.carry import ProgressLog, StepCarrier
@@ -45,6 +45,8 @@ from fmnist_dask.workflow.telling import stoppable, told_to_dashboard
 MOST_LOSSES = 3
 #: Seconds before a lost cluster is looked for again.
 LOSS_PAUSE = 2.0
+#: Seconds between two looks whether another run has made the collection.
+WAIT_PAUSE = 0.5
 
 
 class Runner:
@@ -262,8 +264,23 @@ class Runner:
         journals.sweep({name: step["fingerprint"] for name, step in left.items()}, keep_segments=not forget)
         return journals
 
-    def _lease_of_store(self, collection: Collection | None) -> contextlib.AbstractContextManager[Any]:
-        return Lease(self.store, "an ingest") if collection is None else contextlib.nullcontext()
+    @contextlib.contextmanager
+    def _lease_of_store(self, collection: Collection | None) -> Iterator[None]:
+        """The right to make the collection, if it is not there; where another run makes it, its end."""
+        with contextlib.ExitStack() as stack:
+            told = False
+            while collection is None:
+                try:
+                    stack.enter_context(Lease(self.store, "an ingest"))
+                    break
+                except InUseError as error:
+                    if not told:
+                        self.run.event("waiting", reason=error.message)
+                        self.observer.waiting(error.message)
+                    told = True
+                    time.sleep(WAIT_PAUSE)
+                collection = self._existing_collection()
+            yield
 
     def _existing_collection(self) -> Collection | None:
         if isinstance(self.source, Collection):

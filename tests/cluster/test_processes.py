@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 from distributed import Client
 
 from fmnist_dask.cluster.config import load_cluster
-from fmnist_dask.cluster.connect import connect, dask_settings
+from fmnist_dask.cluster.connect import dask_settings, start
 from fmnist_dask.cluster.processes import ProcessCluster
 from fmnist_dask.errors import ClusterError
 
@@ -81,11 +82,12 @@ def test_a_port_that_is_taken_is_said():
             ProcessCluster(1, port=port, dashboard_address="127.0.0.1:0")
 
 
-def test_schedulers_listen_on_loopback_unless_told_otherwise():
-    for name in ("local", "local-processes"):
-        with connect(load_cluster(name)) as connection:
-            assert "://127.0.0.1:" in connection.client.scheduler.address
-            pid = connection.client.run_on_scheduler(os.getpid)
-            listening = [place for place in psutil.Process(pid).net_connections("inet") if place.status == "LISTEN"]
-            assert listening
-            assert {place.laddr.ip for place in listening} <= {"127.0.0.1", "::1"}
+@pytest.mark.parametrize("name", ["local", "local-processes"])
+def test_schedulers_listen_on_loopback_unless_told_otherwise(name):
+    config = load_cluster(name).model_copy(update={"scale": 1})
+    with dask_settings(config), contextlib.closing(start(config)) as cluster:
+        with Client(cluster.scheduler_address, timeout=30, set_as_default=False) as client:
+            pid = client.run_on_scheduler(os.getpid)
+        listening = [place for place in psutil.Process(pid).net_connections("inet") if place.status == "LISTEN"]
+        assert listening
+        assert {place.laddr.ip for place in listening} <= {"127.0.0.1", "::1"}
