@@ -7,7 +7,6 @@ import signal
 import sys
 import traceback
 from pathlib import Path
-from types import FrameType
 
 from fmnist_dask.errors import FmnistDaskError
 from fmnist_dask.workflow.job import read_job
@@ -17,19 +16,9 @@ from fmnist_dask.workflow.rundir import RunDirectory, now
 def main() -> None:
     """Run the job that a directory holds; what is printed goes to its ``driver.log``."""
     path = Path(sys.argv[1])
-    interrupt_on_terminate()
-    sys.exit(drive(path, force="--force" in sys.argv[2:]))
-
-
-def interrupt_on_terminate() -> None:
-    """Take a polite request to end (of a batch system, of a machine that shuts down) for Ctrl-C."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
     # A process that a shell has started in the background ignores interrupts; requests to stop come as such.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.exit(drive(path, force="--force" in sys.argv[2:]))
 
 
 def drive(path: Path, force: bool = False) -> int:

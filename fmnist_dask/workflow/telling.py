@@ -6,6 +6,7 @@ import contextlib
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from fmnist_dask.cluster.topics import RUN_TOPIC
@@ -56,9 +57,10 @@ def told_to_dashboard(run: RunDirectory, story: Story, client: Client) -> Iterat
 
 @contextlib.contextmanager
 def stoppable(run: RunDirectory) -> Iterator[None]:
-    """Interrupt the block, as Ctrl-C would, when a request to stop is found in the run's directory.
+    """Interrupt the block, as Ctrl-C would, when a request to stop is found in the run's directory, or at SIGTERM.
 
-    Only where the block runs in the main thread: Python interrupts no other.
+    Batch systems send that before the time of a job is over, and machines before they go down. Only where the block
+    runs in the main thread: Python interrupts no other.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -75,11 +77,16 @@ def stoppable(run: RunDirectory) -> Iterator[None]:
                     signal.pthread_kill(main, signal.SIGINT)
                 return
 
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
     thread = threading.Thread(target=watch, name="stop", daemon=True)
     thread.start()
     try:
         yield
     finally:
+        signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)
         done.set()
         thread.join()
         run.stop_request.unlink(missing_ok=True)
