@@ -160,7 +160,8 @@ class Collection:
         return patiently(lambda: self._read(name, start, min(stop, self.n)), self.path)
 
     def _read(self, name: str, start: int, stop: int) -> AnyArray:
-        array: Any = _open_group(self.path, self.fingerprint)[name]
+        with reaching(self.path):
+            array: Any = _open_group(self.path, self.fingerprint)[name]
         files = [
             place_of(self.path, name, "c", *map(str, (chunk, *(0 for _ in array.shape[1:]))))
             for chunk in range(start // self.chunk_rows, -(-stop // self.chunk_rows))

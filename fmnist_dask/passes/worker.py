@@ -42,7 +42,8 @@ def run_chunks(
         The state of each reduction.
     """
     states = [reduction.initial(source) for reduction, _ in fused.reductions]
-    for block in _blocks(source, chunks, prefetch):
+    splits = {split for _, split in (*fused.reductions, *fused.columns)}
+    for block in _blocks(source, chunks, prefetch, splits):
         start, stop = int(block.rows[0]), int(block.rows[-1]) + 1
         selected = block
         for position, (reduction, split) in enumerate(fused.reductions):
@@ -73,28 +74,29 @@ def _write_column(block: Block, selected: Block, compute: Callable[[Block], Any]
             target[start:stop] = rows
 
 
-def _blocks(source: Readable, chunks: Sequence[int], prefetch: bool) -> Iterator[Block]:
+def _blocks(source: Readable, chunks: Sequence[int], prefetch: bool, splits: set[int | None]) -> Iterator[Block]:
     """Blocks of these chunks."""
     if not prefetch:
         for chunk in chunks:
-            yield _load(source, chunk)
+            yield _load(source, chunk, splits)
         return
     with ThreadPoolExecutor(1, "prefetch") as reader:
-        upcoming = reader.submit(_load, source, chunks[0])
+        upcoming = reader.submit(_load, source, chunks[0], splits)
         for following in [*chunks[1:], None]:
             block = upcoming.result()
             if following is not None:
-                upcoming = reader.submit(_load, source, following)
+                upcoming = reader.submit(_load, source, following, splits)
             else:
                 del upcoming
             yield block
             del block
 
 
-def _load(source: Readable, chunk: int) -> Block:
+def _load(source: Readable, chunk: int, splits: set[int | None]) -> Block:
     start = chunk * source.chunk_rows
     block = source.block(start, min(start + source.chunk_rows, source.n))
-    block.array(block.feature_array)  # reads the pixels now
+    if None in splits or np.isin(block.array("split"), [code for code in splits if code is not None]).any():
+        block.array(block.feature_array)  # reads the pixels now
     return block
 
 

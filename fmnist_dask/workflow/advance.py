@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from fmnist_dask.errors import LostClusterError, MemoryLimitError
+from fmnist_dask.errors import LostClusterError
 from fmnist_dask.passes.protocol import Algorithm, Engine, PassProgress, Readable, Request, Scan, Tasks
 from fmnist_dask.workflow.journal import StepJournal
 
@@ -35,6 +35,10 @@ class Running:
     discard: Callable[[], None] | None = None
 
 
+class _ApartError(Exception):
+    """What several algorithms asked for together could not be done."""
+
+
 @dataclass
 class Callbacks:
     """What the caller wants to hear: (step, model), (steps that failed together, error), (steps, progress).
@@ -55,8 +59,8 @@ def advance(engine: Engine, more: Callable[[], Iterable[Running]], callbacks: Ca
     """Run algorithms to their ends.
 
     Tasks go first, until every algorithm either has ended or waits for a scan; then all that read the same source share
-    one pass. Late tasks wait until no scan is waited for. An algorithm that raises does not stop the others; a pass
-    that fails stops those that shared it.
+    one pass. Late tasks wait until no scan is waited for. An algorithm that raises does not stop the others; of a pass
+    that fails, each of those that shared it gets one of its own.
 
     Raises
     ------
@@ -142,10 +146,13 @@ def _scan(engine: Engine, items: list[Running], callbacks: Callbacks) -> list[An
 
 
 def _share_pass(engine: Engine, items: list[Running], callbacks: Callbacks) -> tuple[list[Running], list[Running]]:
-    """One pass for all; where their states together are too much for the workers, a pass for each."""
+    """One pass for all; where that is too much for the workers, or fails, a pass for each.
+
+    What one of them cannot do without, a chunk that is damaged or a reduction that fails, may not concern the others.
+    """
     try:
         return _run(items, partial(_scan, engine, items, callbacks), callbacks)
-    except MemoryLimitError:
+    except _ApartError:
         pass
     outcomes = [_share_pass(engine, [item], callbacks) for item in items]
     return [item for done, _ in outcomes for item in done], [item for _, broken in outcomes for item in broken]
@@ -205,14 +212,18 @@ def _run(
 
     Raises
     ------
-    MemoryLimitError
-        Several items together are too much; nothing has run.
+    LostClusterError
+        There is nobody left to do the work.
+    _ApartError
+        Several items failed together; each may be tried alone.
     """
     try:
         answers = work()
+    except LostClusterError:
+        raise
     except Exception as error:
-        if isinstance(error, LostClusterError) or (isinstance(error, MemoryLimitError) and len(items) > 1):
-            raise
+        if len(items) > 1:
+            raise _ApartError from error
         callbacks.failed(items, error)
         return [], items
     for item, answer in zip(items, answers, strict=True):

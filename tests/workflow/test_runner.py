@@ -93,7 +93,7 @@ def test_the_manifest_keeps_its_contract(first: fmnist_dask.Run) -> None:
     assert manifest["passes"] == 1
     assert manifest["bytes_read"] == N * 784
     assert manifest["chunks_read"] == first.collection.n_chunks > 4
-    assert set(manifest["cluster"]) == {"class", "workers", "threads", "memory_limit"}
+    assert set(manifest["cluster"]) == {"class", "workers", "threads", "memory_limit", "address"}
     assert {"name", "path", "fingerprint", "n"} <= set(manifest["source"])
     for record in manifest["steps"].values():
         assert record["status"] == "SUCCEEDED"
