@@ -89,9 +89,11 @@ class Tab:
 
 
 @asynccontextmanager
-async def open_tab(page: Path, width: int, height: int = 1200) -> AsyncIterator[Tab]:
-    """Open a file in a window of some width, as narrow as a telephone if need be."""
-    profile = page.parent / "tab-profile"
+async def open_tab(page: Path | str, width: int, height: int = 1200, profile: Path | None = None) -> AsyncIterator[Tab]:
+    """Open a file, or an address (with a directory for the browser), in a window of some width."""
+    if isinstance(page, Path):
+        profile, page = page.parent / "tab-profile", page.as_uri()
+    assert profile is not None
     command = [str(BROWSER), *FLAGS, f"--user-data-dir={profile}", "about:blank"]
     browser = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -101,8 +103,8 @@ async def open_tab(page: Path, width: int, height: int = 1200) -> AsyncIterator[
             await tab.call(f"{domain}.enable")
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         await tab.call("Emulation.setDeviceMetricsOverride", **size)
-        await tab.call("Page.navigate", url=page.as_uri())
-        await tab.until("document.readyState === 'complete' && location.protocol === 'file:'")
+        await tab.call("Page.navigate", url=page)
+        await tab.until(f"document.readyState === 'complete' && location.protocol === '{page.partition(':')[0]}:'")
         yield tab
     finally:
         browser.terminate()

@@ -230,12 +230,11 @@ class Runner:
             engine = DistributedEngine(connection.client, connection.workers, self.run.columns, self.run.segments)
             before = connection.worker_states()
             client = connection.client
-            with performance_kept(self.run, client), told_to_dashboard(self.run, self.story, client) as tell:
+            with performance_kept(self.run, client), told_to_dashboard(self.run, self.story, client):
                 try:
                     self._carry_out(engine)
                 finally:
                     account(self.run, engine, before, connection)
-                    tell()
 
     def _carry_out(self, engine: Engine) -> None:
         """Ingest if need be, and all steps that are not done."""

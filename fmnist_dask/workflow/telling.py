@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -18,29 +19,26 @@ if TYPE_CHECKING:
 
 #: Seconds between two snapshots.
 INTERVAL = 1.0
+#: Seconds after which a snapshot is told again though nothing has changed.
+SIGN_OF_LIFE = 5.0
 #: Seconds between two looks for a request to stop.
 STOP_INTERVAL = 0.5
 
 
 @contextlib.contextmanager
-def told_to_dashboard(run: RunDirectory, story: Story, client: Client) -> Iterator[Callable[[], None]]:
-    """Log a full snapshot of the run to the scheduler every second, while anything changes.
-
-    Yields
-    ------
-    callable
-        Logs one now.
-    """
+def told_to_dashboard(run: RunDirectory, story: Story, client: Client) -> Iterator[None]:
+    """Log a full snapshot of the run to the scheduler: every second while anything changes, else every few seconds."""
     done = threading.Event()
-    last: list[Any] = [None]
+    last: list[Any] = [None, 0.0]
     lock = threading.Lock()
 
-    def tell() -> None:
+    def tell(status: str | None = None) -> None:
         with lock, contextlib.suppress(Exception):  # the dashboard is not worth a run
-            snapshot = story.snapshot(run.manifest)
-            if snapshot != last[0]:
+            snapshot, moment = story.snapshot(run.manifest), time.monotonic()
+            snapshot["status"] = status or snapshot["status"]
+            if snapshot != last[0] or moment - last[1] >= SIGN_OF_LIFE:
                 client.log_event(RUN_TOPIC + run.path.name, snapshot)
-                last[0] = snapshot
+                last[:] = snapshot, moment
 
     def work() -> None:
         while not done.wait(INTERVAL):
@@ -48,11 +46,19 @@ def told_to_dashboard(run: RunDirectory, story: Story, client: Client) -> Iterat
 
     thread = threading.Thread(target=work, name="dashboard", daemon=True)
     thread.start()
+    status = "FAILED"
     try:
-        yield tell
+        yield
+        failed = any(step["status"] == "FAILED" for step in run.manifest["steps"].values())
+        status = "FAILED" if failed else "SUCCEEDED"
+    except KeyboardInterrupt:
+        status = "STOPPED"
+        raise
     finally:
         done.set()
         thread.join()
+        # The report is written when the cluster, which may be the run's own, is gone: these are the last words here.
+        tell(status)
 
 
 @contextlib.contextmanager
