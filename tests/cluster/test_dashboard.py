@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 from urllib.request import urlopen
 
 import browser_tab
 import pytest
-from bokeh.client import pull_session
-from bokeh.models import ColumnDataSource, Div
+from bokeh.document import Document
+from bokeh.models import ColumnDataSource, Div, Select
 
 from fmnist_dask.cluster import dashboard
 from fmnist_dask.cluster.connect import Connection
-from fmnist_dask.cluster.dashboard_page import run_html
+from fmnist_dask.cluster.dashboard_page import run_html, workflows_document
 from fmnist_dask.cluster.topics import RUN_TOPIC
 from fmnist_dask.workflow.story import Story
 
@@ -53,26 +52,23 @@ def tell(cluster: Connection, told: dict[str, Any]) -> None:
     cluster.client.log_event(RUN_TOPIC + told["run"], told)
 
 
-class Browser:
-    """A session as a browser has it, asked for its document anew each time."""
+class Page:
+    """A document as the scheduler makes it for each browser; what its periodic callback does is asked for here."""
 
-    def __init__(self, address: str) -> None:
-        self.session = pull_session(url=address)
+    def __init__(self, cluster: Connection) -> None:
+        self.document = Document()
+        workflows_document(cluster.client.cluster.scheduler, {}, self.document)
+        (self.callback,) = self.document.session_callbacks
+
+    def tick(self) -> None:
+        self.callback.callback()
 
     def text(self) -> str:
-        self.session.pull()
-        return " ".join(div.text for div in self.session.document.select({"type": Div}))
+        return " ".join(div.text for div in self.document.select({"type": Div}))
 
     def values(self, name: str) -> list[Any]:
-        self.session.pull()
-        sources = self.session.document.select({"type": ColumnDataSource})
+        sources = self.document.select({"type": ColumnDataSource})
         return [list(source.data[name]) for source in sources if name in source.data]
-
-    def until(self, holds: Any) -> None:
-        end = time.monotonic() + 15
-        while not holds():
-            assert time.monotonic() < end
-            time.sleep(0.1)
 
 
 def test_the_page_is_in_the_dashboard_and_follows_what_drivers_tell(cluster: Connection) -> None:
@@ -81,19 +77,34 @@ def test_the_page_is_in_the_dashboard_and_follows_what_drivers_tell(cluster: Con
     with urlopen(page_of(cluster), timeout=10) as answer:
         assert answer.status == 200
     tell(cluster, snapshot("first-run", 3))
-    browsers = [Browser(page_of(cluster)) for _ in range(2)]
-    for browser in browsers:
-        text = browser.text()
+    pages = [Page(cluster) for _ in range(2)]
+    for page in pages:
         for word in ("first-run", "RUNNING", "clusters", "kmeans", "70,000 images of garments", "3 of 10 images"):
-            assert word in text, word
-        assert browser.values("bytes") == [[15.0, 7.0]]
-        assert browser.values("value") == [[100.0, 50.0, 100 / 3]]
+            assert word in page.text(), word
+        assert page.values("bytes") == [[15.0, 7.0]]
+        assert page.values("value") == [[100.0, 50.0, 100 / 3]]
     tell(cluster, snapshot("first-run", 7))
-    for browser in browsers:
-        browser.until(lambda browser=browser: "7 of 10 images" in browser.text())
-        assert browser.values("bytes") == [[35.0, 7.0]]
-        assert len(browser.values("value")[0]) == 7
-        browser.session.close()
+    for page in pages:
+        page.tick()
+        assert "7 of 10 images" in page.text()
+        assert page.values("bytes") == [[35.0, 7.0]]
+        assert len(page.values("value")[0]) == 7
+    tell(cluster, snapshot("second-run", 4, status="SUCCEEDED"))
+    for page in pages:
+        page.tick()
+        assert "first-run" in page.text()  # nobody's page changes under their eyes
+        (select,) = page.document.select({"type": Select})
+        assert select.visible
+        assert [run for run, _ in select.options] == ["first-run", "second-run"]
+        select.value = "second-run"
+        assert "second-run" in page.text()
+        assert len(page.values("value")[0]) == 4
+    assert "second-run" in Page(cluster).text()  # the one that was heard of last
+
+
+def test_a_scheduler_that_has_heard_of_no_run_says_how_to_begin_one(start_cluster: Any) -> None:
+    with start_cluster(1) as fresh:
+        assert "fmnist-dask run explore" in Page(fresh).text()
 
 
 def test_what_users_have_named_is_escaped() -> None:
