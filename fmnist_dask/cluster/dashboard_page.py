@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from bokeh.layouts import column, row
-from bokeh.models import ColumnDataSource, Div, NumeralTickFormatter, Select, Span
+from bokeh.models import ColumnDataSource, Div, InlineStyleSheet, NumeralTickFormatter, Select, Span
 from bokeh.plotting import figure
 
 from fmnist_dask.cluster.topics import RUN_TOPIC
@@ -43,6 +43,8 @@ STYLE = """
 .fd .wide { overflow-x: auto; }
 </style>
 """
+#: Dask's navigation takes two lines in windows of some widths, and lies over what is below it.
+BELOW_NAVIGATION = "@media (min-width: 769px) and (max-width: 1230px) { :host { margin-top: 44px; } }"
 EMPTY = """
 <div class="fd"><h2>No run yet</h2>
 Nothing has been told to this scheduler yet. Begin one:
@@ -103,6 +105,7 @@ class RunsPage:
             self.curves,
             self.memory_figure,
             sizing_mode="stretch_width",
+            stylesheets=[InlineStyleSheet(css=BELOW_NAVIGATION)],
             styles={"padding": "12px", "max-width": "1200px", "overflow-y": "auto", "height": "calc(100vh - 60px)"},
         )
 

@@ -95,8 +95,11 @@ class DistributedEngine:
         plan = prepared.plan
         self.planned_worker_bytes = max(self.planned_worker_bytes, plan.worker_bytes)
         number = self.statistics.passes + 1
+        from distributed import span
+
         with (
             noticing_loss(self.client),
+            span(", ".join(scans)),
             Meter(self.client, f"pass {number}", source, plan.tasks, prepared.resumed, progress) as meter,
         ):
             states = known.merged(self._run(prepared, f"{number}-{fused.title}", meter))
@@ -200,7 +203,7 @@ class DistributedEngine:
 
     def tasks(self, tasks: Tasks, progress: ProgressCallback | None = None) -> list[Any]:
         """Run independent calls; see :class:`~fmnist_dask.passes.protocol.Engine`."""
-        from distributed import as_completed
+        from distributed import as_completed, span
 
         if not tasks.calls:
             return []
@@ -211,12 +214,19 @@ class DistributedEngine:
         token, started = uuid.uuid4().hex[:8], time.perf_counter()
         name = tasks.name.replace(" ", "_")
         shared = self._share(pickled, len(tasks.calls), f"parameters-{name}-{token}")
-        futures = [
-            self.client.submit(
-                run_call, shared, call.function, *call.arguments, key=f"{name}-{token}-{number}", pure=False, retries=2
-            )
-            for number, call in enumerate(tasks.calls)
-        ]
+        with span(tasks.name):
+            futures = [
+                self.client.submit(
+                    run_call,
+                    shared,
+                    call.function,
+                    *call.arguments,
+                    key=f"{name}-{token}-{number}",
+                    pure=False,
+                    retries=2,
+                )
+                for number, call in enumerate(tasks.calls)
+            ]
         weights = {future.key: call.weight for future, call in zip(futures, tasks.calls, strict=True)}
         done, total = 0, sum(weights.values())
         with noticing_loss(self.client), cancelled_on_error(self.client, futures):

@@ -35,6 +35,8 @@ class ProgressLog:
         self.observer = observer
         #: Asks for the resident bytes of the workers.
         self.worker_bytes: Callable[[], list[int]] = list
+        #: Asks what a worker is planned to need, in bytes.
+        self.planned_worker_bytes: Callable[[], int | None] = lambda: None
         self._last = 0.0
 
     def __call__(self, names: list[str], progress: PassProgress) -> None:
@@ -54,6 +56,7 @@ class ProgressLog:
                 "eta": None if progress.eta is None else round(progress.eta, 1),
                 "resumed": progress.resumed,
                 "worker_bytes": self.worker_bytes(),
+                "planned_worker_bytes": self.planned_worker_bytes(),
             }
             for name in names:
                 self.run.event("progress", name, **fields)

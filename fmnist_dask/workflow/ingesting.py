@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +27,15 @@ from fmnist_dask.collection.sources.base import Source
 from fmnist_dask.collection.sources.detect import open_source
 from fmnist_dask.collection.sources.photo import Photo, photo_of
 from fmnist_dask.collection.store import Collection
-from fmnist_dask.errors import UsageError
+from fmnist_dask.errors import InUseError, UsageError
 from fmnist_dask.passes.local import drive
 from fmnist_dask.passes.protocol import Call, Engine, PassProgress, ProgressCallback, Tasks
 from fmnist_dask.workflow.observe import Observer
 from fmnist_dask.workflow.steps.append import attach, copies, is_appended
 from fmnist_dask.workflow.steps.ingest import all_rows, default_store, existing, ingest
+
+#: Seconds between two looks whether another run has made the collection.
+WAIT_PAUSE = 0.5
 
 
 def make_collection(
@@ -71,6 +76,33 @@ def append_rows(
             left_out = drive(copies(joined), joined, engine, progress)
         settle_copies(collection, left_out)
     return drive(attach(AppendPlan(collection, staged, fit, left_out), source), joined, engine, progress)
+
+
+@contextlib.contextmanager
+def right_to_make(store: Path, find: Callable[[], Collection | None], waiting: Callable[[str], None]) -> Iterator[None]:
+    """Hold the right to make a collection that is not there; where another process makes it, wait for its end.
+
+    Parameters
+    ----------
+    find
+        The collection, once it is there.
+    waiting
+        Told once, and why.
+    """
+    with contextlib.ExitStack() as stack:
+        told = False
+        while True:
+            try:
+                stack.enter_context(Lease(store, "an ingest"))
+                break
+            except InUseError as error:
+                if not told:
+                    waiting(error.message)
+                told = True
+                time.sleep(WAIT_PAUSE)
+            if find() is not None:
+                break
+        yield
 
 
 def ingest_source(

@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from fmnist_dask.collection.sources.base import Source
@@ -87,6 +88,9 @@ def begin_record(run: RunDirectory, workflow: Workflow, source: Source | Collect
         "peak_worker_bytes": run.manifest.get("peak_worker_bytes"),
         "peak_driver_bytes": None,
         "passes": 0,
+        "tasks": 0,
+        "chunks_read": 0,
+        "chunks_resumed": 0,
         "bytes_read": 0,
         "error": None,
         "steps": {name: previous.get(name) or fresh_step(workflow, name) for name in workflow.steps},
@@ -117,7 +121,7 @@ def describe_source(run: RunDirectory, source: Source | Collection, collection: 
 
 
 def account(run: RunDirectory, engine: DistributedEngine, before: dict[str, Any], connection: Connection) -> None:
-    """What the pass engine and the workers have done and needed."""
+    """What the pass engine and the workers have done and needed; a run that has lost its cluster has had several."""
     with contextlib.suppress(Exception):  # the cluster may be gone: the run's own error matters then
         states = connection.worker_states()
         known = {state["pid"] for state in before.values()}
@@ -127,14 +131,9 @@ def account(run: RunDirectory, engine: DistributedEngine, before: dict[str, Any]
             "worker_restarts": len(there - known),
             "spilled_bytes": sum(state["spilled_bytes"] for state in states.values()),
         }
-    run.manifest |= {
-        "planned_worker_bytes": engine.planned_worker_bytes,
-        "passes": engine.statistics.passes,
-        "tasks": engine.statistics.tasks,
-        "chunks_read": engine.statistics.chunks_read,
-        "chunks_resumed": engine.statistics.chunks_resumed,
-        "bytes_read": engine.statistics.bytes_read,
-    }
+    run.manifest["planned_worker_bytes"] = engine.planned_worker_bytes
+    for name, count in asdict(engine.statistics).items():
+        run.manifest[name] += count
 
 
 def end_record(run: RunDirectory, status: str, seconds: float, error: str | None) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +18,21 @@ from fmnist_dask.collection.sources.base import Source
 from fmnist_dask.collection.sources.detect import open_source
 from fmnist_dask.collection.store import Collection, split_code
 from fmnist_dask.collection.views import no_embedding
-from fmnist_dask.errors import InUseError, LostClusterError, RunError
+from fmnist_dask.errors import LostClusterError, RunError
 from fmnist_dask.passes.kept import KeptStates
 from fmnist_dask.passes.protocol import Engine
 from fmnist_dask.workflow.carry import ProgressLog, StepCarrier
-from fmnist_dask.workflow.fingerprint import run_suffix, step_fingerprint
-from fmnist_dask.workflow.image_tables import update_image_tables
-from fmnist_dask.workflow.ingesting import make_collection
+from fmnist_dask.workflow.fingerprint import run_suffix
+from fmnist_dask.workflow.ingesting import make_collection, right_to_make
 from fmnist_dask.workflow.job import Job, write_job
 from fmnist_dask.workflow.journal import Journals
-from fmnist_dask.workflow.load import prerequisites
 from fmnist_dask.workflow.model import Workflow
 from fmnist_dask.workflow.observe import Observer
-from fmnist_dask.workflow.order import closure, ordered
+from fmnist_dask.workflow.order import closure
+from fmnist_dask.workflow.pending import pending_steps
 from fmnist_dask.workflow.performance import performance_kept
-from fmnist_dask.workflow.publish import withdraw
 from fmnist_dask.workflow.quarantined import copy_quarantine
-from fmnist_dask.workflow.record import account, begin_record, describe_source, end_record, fresh_step, message_of
-from fmnist_dask.workflow.registry import find_step
+from fmnist_dask.workflow.record import account, begin_record, describe_source, end_record, message_of
 from fmnist_dask.workflow.rundir import PUBLISHED, RunDirectory
 from fmnist_dask.workflow.steps.ingest import default_store, existing
 from fmnist_dask.workflow.story import Story
@@ -45,8 +42,6 @@ from fmnist_dask.workflow.telling import stoppable, told_to_dashboard
 MOST_LOSSES = 3
 #: Seconds before a lost cluster is looked for again.
 LOSS_PAUSE = 2.0
-#: Seconds between two looks whether another run has made the collection.
-WAIT_PAUSE = 0.5
 
 
 class Runner:
@@ -199,7 +194,8 @@ class Runner:
             self._reused_all = True
             self._describe(collection)
             return
-        with self._lease_of_store(collection):
+        lease = right_to_make(self.store, self._existing_collection, self._waiting)
+        with lease if collection is None else contextlib.nullcontext():
             losses = 0
             while True:
                 tasks = self.run.manifest.get("tasks", 0)
@@ -228,6 +224,7 @@ class Runner:
             self.run.save()
             self.progress.worker_bytes = connection.worker_bytes
             engine = DistributedEngine(connection.client, connection.workers, self.run.columns, self.run.segments)
+            self.progress.planned_worker_bytes = lambda: engine.planned_worker_bytes
             before = connection.worker_states()
             client = connection.client
             with performance_kept(self.run, client), told_to_dashboard(self.run, self.story, client):
@@ -249,6 +246,10 @@ class Runner:
             engine
         )
 
+    def _waiting(self, reason: str) -> None:
+        self.run.event("waiting", reason=reason)
+        self.observer.waiting(reason)
+
     def _connected(self, dashboard: str, cluster: dict[str, Any]) -> None:
         self.run.event("cluster", dashboard=dashboard, **cluster)
         self.observer.connected(dashboard, cluster)
@@ -263,24 +264,6 @@ class Runner:
         journals.sweep({name: step["fingerprint"] for name, step in left.items()}, keep_segments=not forget)
         return journals
 
-    @contextlib.contextmanager
-    def _lease_of_store(self, collection: Collection | None) -> Iterator[None]:
-        """The right to make the collection, if it is not there; where another run makes it, its end."""
-        with contextlib.ExitStack() as stack:
-            told = False
-            while collection is None:
-                try:
-                    stack.enter_context(Lease(self.store, "an ingest"))
-                    break
-                except InUseError as error:
-                    if not told:
-                        self.run.event("waiting", reason=error.message)
-                        self.observer.waiting(error.message)
-                    told = True
-                    time.sleep(WAIT_PAUSE)
-                collection = self._existing_collection()
-            yield
-
     def _existing_collection(self) -> Collection | None:
         if isinstance(self.source, Collection):
             return self.source
@@ -292,35 +275,8 @@ class Runner:
         return make_collection(engine, self.source, self.store, lambda now: self.progress(["ingest"], now))
 
     def _pending(self, collection: Collection) -> list[str]:
-        """Steps to run; those whose published result still holds are marked REUSED, those not chosen SKIPPED."""
-        fingerprints: dict[str, str] = {}
-        pending, touched = [], set[str]()
-        for name in ordered(self.workflow):
-            spec = self.workflow.steps[name]
-            inputs = {needed: fingerprints[needed] for needed in sorted(prerequisites(spec, self.workflow))}
-            fingerprint = step_fingerprint(
-                find_step(spec.uses), spec, collection.fingerprint, self.workflow.seed, inputs
-            )
-            fingerprints[name] = fingerprint
-            record = self.run.manifest["steps"][name]
-            holds = record["status"] in PUBLISHED and record["fingerprint"] == fingerprint
-            forget = self.force and name in self.chosen
-            if holds and not forget and (self.run.results / name).is_dir():
-                record["status"] = "REUSED"
-                continue
-            withdraw(self.run, name, record.get("tables", []))
-            touched |= record.get("image_tables", {}).keys()
-            fresh = fresh_step(self.workflow, name) | {"fingerprint": fingerprint}
-            if collection.split_code(spec.split) is None:
-                fresh["split"] = "all"
-            if name in self.chosen:
-                pending.append(name)
-            else:
-                fresh["status"] = "SKIPPED"
-            self.run.manifest["steps"][name] = fresh
-        update_image_tables(self.run, sorted(touched), collection)
-        self.run.save()
-        return pending
+        """Steps to run."""
+        return pending_steps(self.run, self.workflow, collection, self.chosen, self.force)
 
     def _describe(self, collection: Collection) -> None:
         describe_source(self.run, self.source, collection)

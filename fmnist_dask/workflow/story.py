@@ -26,6 +26,7 @@ class Story:
         self.checkpoints: dict[str, int] = {}
         self.errors: list[dict[str, Any]] = []
         self.worker_bytes: list[int] = []
+        self.planned_worker_bytes: int | None = None
         self.dashboard = ""
         self.time = ""
         self._stride: dict[tuple[str, str], tuple[int, int]] = {}
@@ -37,7 +38,7 @@ class Story:
         if event == "start" and step is None:
             self.progress.clear()
             self.errors.clear()
-            self.worker_bytes = []
+            self.worker_bytes, self.planned_worker_bytes = [], None
         elif event == "start":
             # What a journal remembers is told again.
             self.curves.pop(str(step), None)
@@ -47,6 +48,7 @@ class Story:
         elif event == "progress":
             self.progress[str(step)] = {name: line.get(name) for name in PROGRESS}
             self.worker_bytes = list(line.get("worker_bytes") or self.worker_bytes)
+            self.planned_worker_bytes = line.get("planned_worker_bytes") or self.planned_worker_bytes
         elif event == "converge":
             for name, value in line.items():
                 if name not in ("time", "run", "step", "event"):
@@ -98,7 +100,7 @@ class Story:
             "memory": {
                 "worker_bytes": self.worker_bytes,
                 "peak_worker_bytes": manifest.get("peak_worker_bytes"),
-                "planned_worker_bytes": manifest.get("planned_worker_bytes"),
+                "planned_worker_bytes": self.planned_worker_bytes or manifest.get("planned_worker_bytes"),
                 "limit": cluster.get("memory_limit"),
             },
             "passes": manifest.get("passes"),
