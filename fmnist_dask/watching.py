@@ -144,6 +144,8 @@ def _steps(snapshot: Mapping[str, Any]) -> Table:
             bar = "━" * filled + f"[dim]{'━' * (BAR_WIDTH - filled)}[/dim]"
             unit = "" if step["unit"] == "images" else f" {step['unit']}"
             count = f"{step['done']:,}/{step['total']:,}{unit}"
+            if step["chunks_total"]:
+                count += f"\n{step['chunks_done']:,}/{step['chunks_total']:,} chunks"
             rate = f"{step['per_second']:,.0f}"
             left = duration(step["eta"]) if step["eta"] is not None else ""
         elif step["seconds"] is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from fmnist_dask.cluster.config import load_cluster, worker_count
 from fmnist_dask.cluster.connect import connect, start
 from fmnist_dask.errors import ClusterError, UsageError
 from fmnist_dask.shipped import shipped_directory
+from fmnist_dask.workflow.plan import worker_offer
 
 SHIPPED = sorted(path.stem for path in shipped_directory("cluster-configs").glob("*.yaml"))
 
@@ -137,3 +139,32 @@ def test_no_scheduler_and_no_scheduler_file_are_said_at_once(written, monkeypatc
     path = written("scheduler-file: nowhere.json")
     with pytest.raises(ClusterError, match=r"no scheduler file .*nowhere\.json"), connect(load_cluster(path)):
         pass
+
+
+def test_workers_come_and_go_with_the_work(written):
+    path = written(
+        'kwargs: {threads_per_worker: 1, memory_limit: 1GiB, dashboard_address: "127.0.0.1:0"}\n'
+        "adapt: {minimum: 1, maximum: 2}\n"
+    )
+    with connect(load_cluster(path)) as connection:
+        assert connection.workers.count == 1
+        futures = connection.client.map(time.sleep, [0.3] * 20, pure=False)
+        end = time.monotonic() + 30
+        while len(connection.client.scheduler_info(n_workers=-1)["workers"]) < 2:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        connection.client.gather(futures)
+
+
+@pytest.mark.parametrize(
+    ("name", "offer"),
+    [
+        ("local", (1, "auto")),
+        ("local-processes", (1, "auto")),
+        ("ssh", (1, "4GiB")),
+        ("slurm", (1, 4 * 10**9)),
+        ("kubernetes", (1, "2Gi")),
+    ],
+)
+def test_plans_know_what_workers_of_each_kind_offer(name, offer):
+    assert worker_offer(load_cluster(name)) == offer
