@@ -115,7 +115,11 @@ def connect(
         client = stack.enter_context(_client(config, target))
         expected = worker_count(config) if started is not None else 1
         _await_workers(client, config, expected)
-        yield _describe(client, config, announce, directories, started_here=started is not None)
+        connection = _describe(client, config, announce, directories, started_here=started is not None)
+        from fmnist_dask.cluster.late_workers import late_workers_prepared  # which needs distributed
+
+        stack.enter_context(late_workers_prepared(client, lean=not config.running))
+        yield connection
 
 
 def _client(config: ClusterConfig, target: Any) -> Client:

@@ -21,6 +21,8 @@ from fmnist_dask.kernels.lean import without_scipy_linalg
 MADV_DONTNEED = 4
 #: Set in a process that compiles the kernels for others.
 COMPILING = "FMNIST_DASK_COMPILING"
+#: Holds something once this process is ready for tasks.
+_prepared: list[bool] = []
 
 
 class WorkerState(TypedDict):
@@ -97,7 +99,13 @@ def prepare_worker(lean: bool = True) -> int:
     release_memory()
     drop_library_code()
     reset_peak()
+    _prepared[:] = [True]
     return resident_bytes()
+
+
+def is_prepared() -> bool:
+    """Whether this process is ready for tasks."""
+    return bool(_prepared)
 
 
 def _compile_elsewhere() -> None:

@@ -19,6 +19,7 @@ from fmnist_dask.cluster.config import load_cluster
 from fmnist_dask.cluster.connect import connect
 from fmnist_dask.cluster.inspection import inspect_worker
 from fmnist_dask.errors import ClusterError
+from fmnist_dask.passes.probe import is_prepared
 
 #: A worker that cannot import the package.
 WITHOUT = "import sys; sys.modules['fmnist_dask'] = None; "
@@ -120,3 +121,36 @@ def test_another_python_is_named():
 
 def test_a_worker_that_has_died_meanwhile_is_none_of_our_business():
     _check("tcp://node:1", OSError("gone"), inspect_worker("fmnist_dask", {}))
+
+
+def test_a_worker_that_comes_late_is_made_ready_or_sent_away(tmp_path):
+    with cluster(tmp_path) as (config, address), connect(config) as connection:
+        client = connection.client
+        other = tmp_path / "other"
+        shutil.copytree(Path(fmnist_dask.__file__).parent, other / "fmnist_dask")
+        with open(other / "fmnist_dask" / "kernels" / "gram.py", "a") as file:
+            file.write("# changed\n")
+        options = [address, "--no-nanny", "--no-dashboard", "--nthreads=1", f"--local-directory={tmp_path}"]
+        first = f"import sys; sys.path.insert(0, {str(other)!r}); "
+        begun = {
+            name: subprocess.Popen(
+                [sys.executable, "-c", code + WORKER, *options, f"--name={name}"],
+                stdin=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for name, code in (("same", ""), ("changed", first), ("without", WITHOUT))
+        }
+        try:
+            for name in ("changed", "without"):
+                _, said = begun[name].communicate(timeout=60)
+                assert ("this worker ends" if name == "changed" else "fmnist_dask") in said
+            client.wait_for_workers(2, timeout=30)
+            names = {worker["name"] for worker in client.scheduler_info(n_workers=-1)["workers"].values()}
+            assert "same" in names
+            assert not names & {"changed", "without"}
+            assert all(client.run(is_prepared).values())
+        finally:
+            for process in begun.values():
+                process.kill()
+                process.communicate()
