@@ -116,7 +116,7 @@ def connect(
         expected = worker_count(config) if started is not None else 1
         _await_workers(client, config, expected)
         connection = _describe(client, config, announce, directories, started_here=started is not None)
-        from fmnist_dask.cluster.late_workers import late_workers_prepared  # which needs distributed
+        from fmnist_dask.passes.late_workers import late_workers_prepared  # which needs distributed
 
         stack.enter_context(late_workers_prepared(client, lean=not config.running))
         yield connection
