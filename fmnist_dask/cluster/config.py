@@ -54,7 +54,7 @@ class ClusterConfig(_Part):
     adapt
         Takes the place of ``scale``: workers come and go with the work.
     timeout
-        Seconds to wait for workers: jobs in a queue need more than processes.
+        Seconds to wait for the scheduler, and then for workers: jobs in a queue need more than processes.
     config
         Laid over Dask's own configuration.
     """

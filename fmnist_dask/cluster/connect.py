@@ -135,7 +135,7 @@ def _client(config: ClusterConfig, target: Any) -> Client:
         return Client(
             target if own else address,
             scheduler_file=config.scheduler_file,
-            timeout=CONNECT_TIMEOUT,
+            timeout=config.timeout or CONNECT_TIMEOUT,
             **({} if security is None else {"security": security}),
         )
     except (OSError, ValueError, TypeError) as error:

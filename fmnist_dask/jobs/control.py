@@ -15,7 +15,7 @@ from typing import Any
 
 from fmnist_dask.collection.lease import holder_of
 from fmnist_dask.errors import RunError
-from fmnist_dask.jobs.status import UNFINISHED, Watched, ended
+from fmnist_dask.jobs.status import Watched
 from fmnist_dask.workflow.job import read_job, write_job
 from fmnist_dask.workflow.rundir import RunDirectory
 from fmnist_dask.workflow.runner import Runner
@@ -135,11 +135,6 @@ def stop(path: str | Path, kill: bool = False, timeout: float = 60.0) -> dict[st
             )
         time.sleep(0.1)
     return watched.look()
-
-
-def needs_resume(snapshot: dict[str, Any]) -> bool:
-    """Whether a run has ended without having done everything."""
-    return ended(snapshot) and snapshot["status"] != "SUCCEEDED" and snapshot["status"] not in UNFINISHED
 
 
 def _log_since(run: RunDirectory, begins: int) -> str:

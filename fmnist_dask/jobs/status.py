@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fmnist_dask.collection.lease import Holder, holder_of
+from fmnist_dask.collection.lease import holder_of
 from fmnist_dask.workflow.rundir import MANIFEST, RunDirectory
 from fmnist_dask.workflow.story import INGEST, EventFile, Story
 
@@ -118,11 +118,6 @@ def all_runs(directory: Path) -> list[dict[str, Any]]:
             }
         )
     return sorted(found, key=lambda run: str(run["started"]), reverse=True)
-
-
-def driver_of(path: Path) -> Holder | None:
-    """Who is at work on a run."""
-    return holder_of(path)
 
 
 def event_words(event: dict[str, Any]) -> str:
