@@ -201,11 +201,19 @@ def start(config: ClusterConfig) -> Any:
         ) from error
     except Exception as error:  # each kind of cluster has its own
         raise ClusterError(
-            f"{config.class_name} could not be started: {type(error).__name__}: {error}",
-            'in a script, put the call below if __name__ == "__main__": since worker processes import the script; '
-            "else see the messages above",
+            f"{config.class_name} could not be started: {type(error).__name__}: {error}", _start_remedy(config)
         ) from error
     return cluster
+
+
+def _start_remedy(config: ClusterConfig) -> str:
+    known = known_class(config.qualified_class)
+    if known is not None and known.own_cores:
+        return (
+            'in a script, put the call below if __name__ == "__main__": since worker processes import the script; '
+            "else see the messages above"
+        )
+    return "check hosts, queue, credentials, whatever the cluster file names, and the messages above"
 
 
 def _await_workers(client: Client, config: ClusterConfig, expected: int) -> None:
