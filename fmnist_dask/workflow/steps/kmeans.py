@@ -11,6 +11,8 @@ import pydantic
 from fmnist_dask.kernels.seeding import DIRECTIONS, plane_bytes, search_bytes
 from fmnist_dask.models.clusters import Clusters, agreement, describe_clusters, members_scan
 from fmnist_dask.models.kmeans import KMeansModel, KMeansOptions, kmeans, lanes_of, subset_size
+from fmnist_dask.models.silhouette import Silhouette
+from fmnist_dask.models.silhouette import silhouette as silhouettes_of
 from fmnist_dask.passes.hashes import values_at
 from fmnist_dask.passes.parameters import SetsParameter
 from fmnist_dask.passes.protocol import Algorithm, Scan
@@ -61,6 +63,7 @@ def kmeans_step(
     tol: Annotated[float, pydantic.Field(ge=0)] = 1e-4,
     examples: Annotated[int, pydantic.Field(ge=0, le=50)] = 12,
     engine: Literal["fmnist-dask", "dask-ml"] = "fmnist-dask",
+    silhouette: Literal["none", "exact"] | Annotated[int, pydantic.Field(ge=10)] = "none",
 ) -> Algorithm[StepResult]:
     """Cluster images: many starts on a subset, then exact passes over all images to convergence.
 
@@ -80,6 +83,8 @@ def kmeans_step(
         Nearest and farthest images of each cluster to keep.
     engine
         fmnist-dask, or dask-ml for its KMeans (started by k-means||, once), with its inertia corrected.
+    silhouette
+        exact: of all images, in the space that was clustered. A number: of so many random images against all.
     """
     options = KMeansOptions(max(1, min(n_clusters, data.n)), init, n_init, max_iter, tol, data.seed)
     if engine == "dask-ml":
@@ -90,16 +95,24 @@ def kmeans_step(
         model = yield from kmeans(data.source, data.n, options, data.split)
     unit = unit_of(data.source)
     clusters = yield from describe_clusters(data.source, model, data.split, examples, unit)
+    fit = None
+    if silhouette != "none":
+        labels = np.asarray(clusters.columns["labels"][:])
+        sample = silhouette if isinstance(silhouette, int) else None
+        fit = yield from silhouettes_of(data.source, labels, len(clusters.size), data.split, sample, data.seed)
+    dataset = _dataset(model, clusters, data, options, engine)
+    if fit is not None:
+        dataset = dataset.assign(_silhouette_variables(fit))
     return StepResult(
-        dataset=_dataset(model, clusters, data, options, engine),
+        dataset=dataset,
         metrics={
             "inertia": clusters.inertia / unit**2,
-            "silhouette": None,
+            "silhouette": None if fit is None else fit.mean,
             "n_iter": model.n_iter,
             **agreement(clusters.composition[:, 1:]),
             "n_empty": int((clusters.size == 0).sum()),
         },
-        exact=True,
+        exact=True if fit is None or not fit.interval else {"inertia": True, "silhouette": False},
         n_used=model.n,
         n_total=data.source.n,
         columns=clusters.columns,
@@ -142,6 +155,16 @@ def _dataset(model: KMeansModel, clusters: Clusters, data: StepInput, options: K
         "engine": engine,
     }
     return xr.Dataset(variables, coords=coords, attrs=attrs)
+
+
+def _silhouette_variables(fit: Silhouette) -> dict[str, Any]:
+    words = f"± {fit.interval:.4f} (95 %), of {len(fit.rows):,} images" if fit.interval else "of all images"
+    return {
+        "silhouette_of_cluster": ("cluster", fit.of_cluster),
+        "silhouette": ("measured", fit.values, {"long_name": f"silhouette {words}"}),
+        "silhouette_row": ("measured", fit.rows),
+        "silhouette_interval": ((), fit.interval),
+    }
 
 
 def _examples(kind: str, clusters: Clusters, data: StepInput, image: tuple[str, ...], k: int) -> dict[str, Any]:

@@ -1,0 +1,67 @@
+"""Sums of distances by cluster, compiled by numba. Imported where it runs only: numba takes 0.7 s and 60 MB."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+# What is added are whole numbers below 2⁵³, so that the order in which they are added makes no difference.
+WHOLE = {"reassoc", "contract", "nsz"}
+
+
+@numba.njit(nogil=True, cache=True, fastmath=WHOLE)
+def add_distances(  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    products, left_squares, right_squares, left_labels, edges, edge_labels, scale, left_sums, right_sums
+):
+    """Add the distances of all pairs of two panels to sums by the cluster of the other one.
+
+    Parameters
+    ----------
+    products : float array, shape (m, n)
+    left_squares, right_squares : float64 arrays, shapes (m,) and (n,)
+        Squared lengths.
+    left_labels : int32 array, shape (m,)
+    edges : int64 array, shape (s + 1,)
+        Where runs of one cluster begin on the right, and their end.
+    edge_labels : int32 array, shape (s,)
+        The cluster of each run.
+    scale
+        Distances are rounded to multiples of its inverse.
+    left_sums : float64 array, shape (m, k)
+        Changed in place, in units of 1 / scale.
+    right_sums : float64 array, shape (k, n)
+        Likewise.
+    """
+    for i in range(products.shape[0]):
+        mine = right_sums[left_labels[i]]
+        own = left_squares[i]
+        for run in range(edge_labels.shape[0]):
+            total = 0.0
+            for j in range(edges[run], edges[run + 1]):
+                square = max(own + right_squares[j] - 2.0 * np.float64(products[i, j]), 0.0)
+                distance = np.floor(np.sqrt(square) * scale + 0.5)
+                total += distance
+                mine[j] += distance
+            left_sums[i, edge_labels[run]] += total
+
+
+@numba.njit(nogil=True, cache=True, fastmath=WHOLE)
+def add_near_distances(  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    left, right, left_labels, right_labels, scale, left_sums, right_sums
+):
+    """The same of vectors of few values, from their differences: nothing cancels, and each pair is exact by itself.
+
+    Parameters
+    ----------
+    left, right : float64 arrays, shapes (m, d) and (n, d)
+    """
+    for i in range(left.shape[0]):
+        mine = right_sums[left_labels[i]]
+        for j in range(right.shape[0]):
+            square = 0.0
+            for feature in range(left.shape[1]):
+                difference = left[i, feature] - right[j, feature]
+                square += difference * difference
+            distance = np.floor(np.sqrt(square) * scale + 0.5)
+            mine[j] += distance
+            left_sums[i, right_labels[j]] += distance
