@@ -15,7 +15,7 @@ from fmnist_dask.cluster.checks import check_workers
 from fmnist_dask.cluster.classes import check_arguments, find_class, known_class
 from fmnist_dask.cluster.config import ClusterConfig, worker_count
 from fmnist_dask.cluster.kept import running_cluster
-from fmnist_dask.errors import ClusterError
+from fmnist_dask.errors import ClusterError, FmnistDaskError, UsageError
 from fmnist_dask.passes.probe import WorkerState, prepare_worker, worker_state
 from fmnist_dask.passes.sizing import WORKING_BYTES, Workers
 
@@ -118,7 +118,8 @@ def connect(
         connection = _describe(client, config, announce, directories, started_here=started is not None)
         from fmnist_dask.passes.late_workers import late_workers_prepared  # which needs distributed
 
-        stack.enter_context(late_workers_prepared(client, lean=not config.running))
+        if not config.running:  # workers of a cluster that is not ours are not ours to send away
+            stack.enter_context(late_workers_prepared(client, lean=True))
         yield connection
 
 
@@ -187,23 +188,33 @@ def start(config: ClusterConfig) -> Any:
         kwargs["security"] = security
         if config.class_name == "LocalCluster":
             kwargs.setdefault("protocol", "tls://")
+    if config.adapt is not None and not hasattr(cluster_class, "adapt") and isinstance(cluster_class, type):
+        raise UsageError(f"{config.path}: {config.class_name} does not adapt", "say how many workers:  scale: 4")
+    cluster = None
     try:
         cluster = cluster_class(*config.args, **kwargs)
         if config.adapt is not None:
             cluster.adapt(minimum=config.adapt.minimum, maximum=config.adapt.maximum)
         elif known is None or known.scaled:
             cluster.scale(count)
-    except ClusterError:
-        raise
-    except TypeError as error:
-        raise ClusterError(
-            f"{config.class_name} does not take what the cluster file gives: {error}", "mend its kwargs"
-        ) from error
-    except Exception as error:  # each kind of cluster has its own
-        raise ClusterError(
-            f"{config.class_name} could not be started: {type(error).__name__}: {error}", _start_remedy(config)
-        ) from error
+    except BaseException as error:
+        if cluster is not None:
+            with contextlib.suppress(Exception):
+                cluster.close()
+        raise _not_started(config, error) from error
     return cluster
+
+
+def _not_started(config: ClusterConfig, error: BaseException) -> BaseException:
+    """What is said of an error of a cluster's class; each has its own."""
+    if isinstance(error, FmnistDaskError) or not isinstance(error, Exception):
+        return error
+    if isinstance(error, TypeError):
+        return ClusterError(
+            f"{config.class_name} does not take what the cluster file gives: {error}", "mend its kwargs"
+        )
+    said = f"{config.class_name} could not be started: {type(error).__name__}: {error}"
+    return ClusterError(said, _start_remedy(config))
 
 
 def _start_remedy(config: ClusterConfig) -> str:

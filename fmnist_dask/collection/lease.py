@@ -95,11 +95,13 @@ class Lease:
                     os.utime(self.path)
                 else:
                     self.path.write_bytes(self._content().encode())
+            except FileNotFoundError:
+                # the directory was removed under us; the next write will say so
+                return
             except Exception as error:
                 if not isinstance(error, OSError) and is_local(self.path):
                     raise
-                # the directory was removed under us; the next write will say so
-                return
+                # A file server or an object store that fails for a moment: the next sign of life may come through.
 
     def _remove_if_void(self) -> None:
         there = self.path.exists()
@@ -129,10 +131,11 @@ def holder_of(directory: Path) -> Holder | None:
     for patience in (0.05, 0.0):
         try:
             said = read_json(path)
-            age = time.time() - path.stat().st_mtime
+            age = time.time() - path.stat().st_mtime if said is not None else 0.0
             break
-        except (FileNotFoundError, json.JSONDecodeError):
-            # Released meanwhile, or being written at this moment.
+        except FileNotFoundError:  # released meanwhile
+            return None
+        except json.JSONDecodeError:  # being written at this moment
             said, age = None, 0.0
             time.sleep(patience)
     if not isinstance(said, dict):
@@ -163,6 +166,9 @@ def process_start(pid: int) -> float | None:
     import psutil
 
     try:
-        return psutil.Process(pid).create_time() if pid > 0 else None
+        process = psutil.Process(pid) if pid > 0 else None
+        # One that has ended, but that its parent has not asked about, does nothing any more.
+        gone = process is None or process.status() == psutil.STATUS_ZOMBIE
+        return None if gone or process is None else float(process.create_time())
     except psutil.NoSuchProcess:
         return None

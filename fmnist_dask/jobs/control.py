@@ -9,13 +9,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from fmnist_dask.collection.lease import holder_of
 from fmnist_dask.errors import RunError
-from fmnist_dask.jobs.status import Watched
+from fmnist_dask.jobs.status import Watched, ended
 from fmnist_dask.workflow.job import read_job, write_job
 from fmnist_dask.workflow.rundir import RunDirectory
 from fmnist_dask.workflow.runner import Runner
@@ -114,9 +113,12 @@ def stop(path: str | Path, kill: bool = False, timeout: float = 60.0) -> dict[st
     """
     watched = Watched(Path(path))
     run = RunDirectory(watched.path)
-    holder = holder_of(run.path)
-    if holder is None:
-        return watched.look()
+    begun = time.monotonic()
+    while (holder := holder_of(run.path)) is None:
+        # One that was submitted a moment ago has not taken the run yet.
+        if ended(watched.look()) or time.monotonic() - begun > timeout:
+            return watched.look()
+        time.sleep(0.1)
     if kill:
         if holder.host != socket.gethostname():
             raise RunError(
@@ -125,10 +127,11 @@ def stop(path: str | Path, kill: bool = False, timeout: float = 60.0) -> dict[st
             )
         with contextlib.suppress(ProcessLookupError):
             os.kill(holder.pid, signal.SIGKILL)
-    else:
-        run.stop_request.touch()
     until = time.monotonic() + timeout
-    while holder_of(run.path) is not None:
+    while (holder := holder_of(run.path)) is not None:
+        if not kill:
+            # Again and again: a driver that is just beginning takes an older request for one to an earlier driver.
+            run.stop_request.touch()
         if time.monotonic() > until:
             raise RunError(
                 f"{run.path.name} has not stopped within {timeout:g} s", "wait longer, or stop it with --kill"
@@ -138,5 +141,7 @@ def stop(path: str | Path, kill: bool = False, timeout: float = 60.0) -> dict[st
 
 
 def _log_since(run: RunDirectory, begins: int) -> str:
-    lines: Sequence[str] = run.driver_log.read_bytes()[begins:].decode("utf-8", "replace").strip().splitlines()
-    return lines[-1] if lines else "it printed nothing"
+    said = run.driver_log.read_bytes()[begins:].decode("utf-8", "replace").strip()
+    if "error: " in said:
+        return said.rpartition("error: ")[2].partition("\n  remedy: ")[0]
+    return said.splitlines()[-1] if said else "it printed nothing"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import uuid
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from distributed import Client
 
 logger = logging.getLogger("distributed.worker.fmnist_dask")
-NAME = "fmnist-dask-prepared"
+#: What names of the plugin begin with: each run has its own, so that the end of one does not take another's away.
+NAME = "fmnist-dask-prepared-"
 
 
 class PreparedWorker(WorkerPlugin):  # type: ignore[misc]
@@ -32,9 +34,8 @@ class PreparedWorker(WorkerPlugin):  # type: ignore[misc]
         See :func:`~fmnist_dask.passes.probe.prepare_worker`.
     """
 
-    name = NAME
-
     def __init__(self, code: str, lean: bool) -> None:
+        self.name = f"{NAME}{uuid.uuid4().hex[:8]}"
         self.code = code
         self.lean = lean
 
@@ -50,10 +51,14 @@ class PreparedWorker(WorkerPlugin):  # type: ignore[misc]
 @contextlib.contextmanager
 def late_workers_prepared(client: Client, lean: bool) -> Iterator[None]:
     """Have workers prepare themselves that come during the block."""
-    client.register_plugin(PreparedWorker(code_stamp(), lean))
+    plugin = PreparedWorker(code_stamp(), lean)
+    try:
+        client.register_plugin(plugin)
+    except OSError as error:  # a worker died at this moment; those that come are told all the same
+        logger.debug("a worker was not told: %s", error)
     try:
         yield
     finally:
         with contextlib.suppress(Exception):  # the cluster may be gone
             if client.status == "running":
-                client.unregister_worker_plugin(NAME)
+                client.unregister_worker_plugin(plugin.name)

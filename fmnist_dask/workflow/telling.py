@@ -80,7 +80,8 @@ def stoppable(run: RunDirectory) -> Iterator[None]:
         while not done.wait(STOP_INTERVAL):
             if run.stop_request.exists():
                 if not done.is_set():
-                    signal.pthread_kill(main, signal.SIGINT)
+                    # Not SIGINT, which shells have processes in the background ignore; the handler is below.
+                    signal.pthread_kill(main, signal.SIGTERM)
                 return
 
     def interrupt(number: int, frame: FrameType | None) -> None:

@@ -19,6 +19,7 @@ from fmnist_dask.cluster.config import load_cluster
 from fmnist_dask.cluster.connect import connect
 from fmnist_dask.cluster.inspection import inspect_worker
 from fmnist_dask.errors import ClusterError
+from fmnist_dask.passes.late_workers import late_workers_prepared
 from fmnist_dask.passes.probe import is_prepared
 
 #: A worker that cannot import the package.
@@ -123,8 +124,13 @@ def test_a_worker_that_has_died_meanwhile_is_none_of_our_business():
     _check("tcp://node:1", OSError("gone"), inspect_worker("fmnist_dask", {}))
 
 
+@pytest.mark.slow
 def test_a_worker_that_comes_late_is_made_ready_or_sent_away(tmp_path):
-    with cluster(tmp_path) as (config, address), connect(config) as connection:
+    with (
+        cluster(tmp_path) as (config, address),
+        connect(config) as connection,
+        late_workers_prepared(connection.client, False),
+    ):
         client = connection.client
         other = tmp_path / "other"
         shutil.copytree(Path(fmnist_dask.__file__).parent, other / "fmnist_dask")

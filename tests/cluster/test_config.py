@@ -141,6 +141,7 @@ def test_no_scheduler_and_no_scheduler_file_are_said_at_once(written, monkeypatc
         pass
 
 
+@pytest.mark.slow
 def test_workers_come_and_go_with_the_work(written):
     path = written(
         'kwargs: {threads_per_worker: 1, memory_limit: 1GiB, dashboard_address: "127.0.0.1:0"}\n'

@@ -52,6 +52,7 @@ def test_what_dies_is_started_again_at_the_same_address(cluster):
     assert third != worker
 
 
+@pytest.mark.slow
 def test_closing_leaves_nothing(cluster):
     pids = [*cluster.pids.values(), *workers_of(cluster)]
     directory = cluster.directory
@@ -61,6 +62,7 @@ def test_closing_leaves_nothing(cluster):
     assert not directory.exists()
 
 
+@pytest.mark.slow
 def test_it_ends_with_the_process_that_started_it():
     code = (
         "import time\nfrom fmnist_dask.cluster.processes import ProcessCluster\n"
@@ -75,6 +77,7 @@ def test_it_ends_with_the_process_that_started_it():
     until(lambda: not any(psutil.pid_exists(pid) for pid in [*pids, *(child.pid for child in children)]))
 
 
+@pytest.mark.slow
 def test_a_port_that_is_taken_is_said():
     with ProcessCluster(1, dashboard_address="127.0.0.1:0") as first:
         port = int(first.scheduler_address.rpartition(":")[2])

@@ -108,6 +108,7 @@ kwargs:
     assert not any((tmp_path / f"node-{host}" / "collections").exists() for host in HOSTS)
 
 
+@pytest.mark.slow
 def test_a_host_that_does_not_answer_is_said(tmp_path: Path) -> None:
     pytest.importorskip("asyncssh", reason="the extra ssh is not installed")
     (tmp_path / "ssh.yaml").write_text(

@@ -150,6 +150,7 @@ def test_a_run_outlives_its_client_and_is_watched_stopped_and_resumed(terminal: 
         assert result.identical(together[step].assign_attrs(result.attrs)), step
 
 
+@pytest.mark.slow
 def test_a_driver_that_is_killed_is_said_to_be_gone(terminal: Terminal) -> None:
     run = terminal.submit()
     driver = terminal.until(run, iterating)["driver"]["pid"]
@@ -166,6 +167,7 @@ def test_a_driver_that_is_killed_is_said_to_be_gone(terminal: Terminal) -> None:
     assert terminal.json("status", run)["status"] == "SUCCEEDED"
 
 
+@pytest.mark.slow
 def test_a_kept_cluster_serves_several_runs_and_is_stopped(terminal: Terminal) -> None:
     assert terminal.json("cluster", "list") == []
     address = terminal.call("cluster", "start", "cluster.yaml")[0].strip()
@@ -213,6 +215,7 @@ def test_what_is_wrong_is_said_before_anything_begins(terminal: Terminal) -> Non
     assert "no runs in runs/" in terminal.call("runs")[0]
 
 
+@pytest.mark.slow
 def test_a_driver_that_cannot_begin_says_why(terminal: Terminal) -> None:
     (terminal.path / "cluster.yaml").write_text(
         "address: tcp://127.0.0.1:9\nconfig: {distributed: {comm: {timeouts: {connect: 1s}}}}"
@@ -226,6 +229,7 @@ def test_a_driver_that_cannot_begin_says_why(terminal: Terminal) -> None:
     assert terminal.begin("watch", run).wait(60) == 1
 
 
+@pytest.mark.slow
 def test_logs_follow_to_the_end(terminal: Terminal) -> None:
     run = terminal.submit("--set", "clusters.max_iter=5")
     following = terminal.begin("logs", run, "-f")

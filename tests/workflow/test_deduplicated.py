@@ -38,6 +38,7 @@ def run(tmp_path, monkeypatch):
     return carry_out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["train", pytest.param("all", marks=pytest.mark.slow)])
 def test_steps_find_what_they_would_find_without_the_copies(run, source, split):
     seen = {name: {**spec, "on": "once", "split": split} for name, spec in STEPS.items()}
