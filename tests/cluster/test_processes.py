@@ -37,9 +37,10 @@ def workers_of(cluster):
     """Process numbers of the workers, by way of a client of its own."""
     with Client(cluster.scheduler_address, timeout=30, set_as_default=False) as client:
         client.wait_for_workers(1, timeout=30)
-        return list(client.run(os.getpid).values())
+        return list(client.run(os.getpid, on_error="ignore").values())  # one may be dying
 
 
+@pytest.mark.slow
 def test_what_dies_is_started_again_at_the_same_address(cluster):
     first = cluster.pids
     (worker,) = workers_of(cluster)
