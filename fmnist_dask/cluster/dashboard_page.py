@@ -44,11 +44,11 @@ STYLE = """
 .fd th, .fd td { padding: 3px 14px 3px 0; }
 .fd td { vertical-align: top; border-bottom: 1px solid #e4e4e4; }
 .fd .n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.fd .name { overflow-wrap: anywhere; min-width: 70px; }
+.fd .name { overflow-wrap: break-word; min-width: 70px; max-width: 220px; }
 .fd .bar { background: #e0e0e0; height: 10px; min-width: 150px; margin: 5px 0 2px; }
 .fd .bar div { height: 10px; }
-.fd .small, .fd .result { color: #555; font-size: 13px; }
-.fd .result { overflow-wrap: anywhere; }
+.fd .small, .fd td.result { color: #555; font-size: 13px; }
+.fd td.result { overflow-wrap: anywhere; }
 .fd .error { color: #c0392b; overflow-wrap: anywhere; white-space: pre-wrap; }
 @media (max-width: 900px) {
   /* Results, which are long, take a line of their own. */
@@ -182,7 +182,9 @@ class RunsPage:
             if list(source.data["value"]) != values:
                 source.data = {"at": list(range(1, len(values) + 1)), "value": values}
                 made.title.text = f"{key[0]}: {key[1]} {number(values[-1])}"
-                made.xaxis.axis_label = "iteration" if len(values) < THINNED else "point (some iterations left out)"
+                made.xaxis.axis_label = (
+                    "iteration" if len(values) < THINNED else "point (some iterations may be left out)"
+                )
         if list(figures) != list(self.curve_figures):
             self.curves.children = [made for made, _ in figures.values()]
         self.curve_figures = figures
@@ -198,7 +200,7 @@ class RunsPage:
         planned, limit = memory.get("planned_worker_bytes") or 0, memory.get("limit") or 0
         fits = 0 < limit < 3 * max(*used, planned)
         self.memory_figure.y_range.factors = names[::-1]
-        self.memory_figure.height = 70 + 24 * len(names)
+        self.memory_figure.height = 86 + 24 * len(names)
         self.memory_figure.x_range.end = 1.1 * max(*used, planned, limit if fits else 1) / 1e6
         full = [COLOURS["FAILED" if limit and bytes_ > 0.9 * limit else "RUNNING"] for bytes_ in used]
         data = {"worker": names, "bytes": [bytes_ / 1e6 for bytes_ in used], "colour": full}
@@ -209,12 +211,13 @@ class RunsPage:
         words = [f"planned {size(planned)} (dashed)"] if planned else []
         words += [f"limit {size(limit)} ({'red' if fits else 'far right of this'})"] if limit else []
         who = "each worker" if bars is told else f"the {len(bars)} fullest of {len(told):,} workers"
-        self.memory_figure.title.text = ": ".join(filter(None, (f"Memory of {who}", ", ".join(words))))
+        self.memory_figure.title.text = f"Memory of {who}\n{', '.join(words) or ' '}"
 
 
 def _memory_figure(source: ColumnDataSource) -> Any:
+    # Two lines from the start: of a title that grows later, Bokeh leaves a part of the old one on the canvas.
     made = figure(
-        y_range=[], x_range=(0, 1), height=120, sizing_mode="stretch_width", title="Memory", toolbar_location=None
+        y_range=[], x_range=(0, 1), height=136, sizing_mode="stretch_width", title=" \n ", toolbar_location=None
     )
     made.hbar(y="worker", right="bytes", height=0.6, color="colour", source=source)
     made.xaxis.axis_label = "resident, MB"
@@ -283,7 +286,7 @@ def _errors(snapshot: Mapping[str, Any]) -> str:
     if whole and not any(str(error.get("error")) in whole for error in told):
         told = [*told, {"time": snapshot.get("ended"), "error": whole}]
     rows = "".join(
-        f"<tr><td class='n'>{escape(str(error.get('time') or '')[11:19])}</td>"
+        f"<tr><td>{escape(str(error.get('time') or '')[11:19])}</td>"
         f"<td class='name'>{escape(str(error.get('step') or ''))}</td>"
         f"<td class='error'>{escape(str(error.get('error')))}</td></tr>"
         for error in reversed(told)
@@ -297,7 +300,7 @@ def _step_row(step: Mapping[str, Any]) -> str:
     bar, rate, left = "", "", ""
     unit = str(step.get("unit") or "")
     words = f"{done:,} of {total:,} {unit}" if total else ""
-    if step.get("chunks_total"):
+    if total and step.get("chunks_total"):
         words += f", {step.get('chunks_done') or 0:,} of {step['chunks_total']:,} chunks"
     if status == "RUNNING" and total:
         share = 100 * min(done / total, 1.0)
