@@ -305,6 +305,7 @@ def test_killed_at_any_moment_the_old_collection_is_whole(tmp_path):
     assert Collection.open(place).fingerprint == ingested(source_of(0, 5000), tmp_path / "y.zarr").fingerprint
 
 
+@pytest.mark.slow
 def test_the_same_command_twice_appends_once(tmp_path):
     data = {"train": (random_images(300, (6, 6)), np.arange(300) % 3)}
     root = written("npy", tmp_path / "some", data)

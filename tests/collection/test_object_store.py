@@ -118,6 +118,7 @@ def test_what_is_left_out_is_left_out_there_too(tmp_path, bucket):
     assert remote.dropped_duplicates == local.dropped_duplicates
 
 
+@pytest.mark.slow
 def test_rows_are_appended_there_too(tmp_path, bucket):
     image, label = random_images(2000, (6, 5)), np.arange(2000) % 3
 

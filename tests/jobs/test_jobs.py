@@ -100,6 +100,7 @@ def without_times(run: Path) -> dict[str, Any]:
     return {step: results[step].load() for step in results.keys()}  # noqa: SIM118 - a run is no mapping
 
 
+@pytest.mark.slow
 def test_a_run_outlives_its_client_and_is_watched_stopped_and_resumed(terminal: Terminal) -> None:
     run = terminal.submit()
     assert re.fullmatch(r"long-garments-[0-9a-f]{8}", run)
@@ -215,7 +216,6 @@ def test_what_is_wrong_is_said_before_anything_begins(terminal: Terminal) -> Non
     assert "no runs in runs/" in terminal.call("runs")[0]
 
 
-@pytest.mark.slow
 def test_a_driver_that_cannot_begin_says_why(terminal: Terminal) -> None:
     (terminal.path / "cluster.yaml").write_text(
         "address: tcp://127.0.0.1:9\nconfig: {distributed: {comm: {timeouts: {connect: 1s}}}}"

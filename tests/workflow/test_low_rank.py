@@ -232,6 +232,7 @@ def test_a_mixture_fills_in_better_than_its_single_model(run):
         run({"filled": {**step, "with": {"groups": 3, "regularization": "none"}}}, {"path": "garments", "n": 500}, "no")
 
 
+@pytest.mark.slow
 def test_filled_images_of_a_step_are_worked_on_by_others(run, tmp_path):
     image = smooth_images(600, (6, 5))
     gone = np.random.default_rng(1).random(image.shape) < 0.15

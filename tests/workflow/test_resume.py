@@ -193,6 +193,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("failing")
+@pytest.mark.slow
 def test_a_step_that_failed_goes_on_from_its_journal(
     run_here: Callable[..., fmnist_dask.Run], undisturbed: fmnist_dask.Run, tmp_path: Path
 ) -> None:

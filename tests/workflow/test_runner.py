@@ -327,6 +327,7 @@ def test_tables_hold_typed_columns_first(first: fmnist_dask.Run) -> None:
     assert schema.names[:4] == ["sample", "source_name", "split", "label"]
 
 
+@pytest.mark.slow
 def test_a_plan_predicts_the_pass_and_refuses_what_does_not_fit(tmp_path: Path) -> None:
     workflow = load_workflow(find_workflow("explore"), source_options={"n": "200000"})
     plan = plan_workflow(workflow, store=tmp_path / "c.zarr")
@@ -378,6 +379,7 @@ def test_the_same_place_with_another_source_shows_nothing_of_the_first(
         other.table("duplicates")
 
 
+@pytest.mark.slow
 def test_force_forgets_only_what_is_chosen(run_explore: Callable[..., fmnist_dask.Run]) -> None:
     run_explore("forced")
     forced = run_explore("forced", only=["duplicates"], force=True)

@@ -57,6 +57,7 @@ def test_a_step_refuses_missing_pixels_and_names_what_fills_them_in(tmp_path, mo
         fmnist_dask.run(workflow(tmp_path / "look.yaml", tmp_path / "x.npy"))
 
 
+@pytest.mark.slow
 def test_options_of_a_source_stand_in_the_workflow(tmp_path, monkeypatch, damaged):
     monkeypatch.chdir(tmp_path)
     source = {"path": str(damaged), "size": "12x10", "mode": "rgb", "drop_duplicates": True}
