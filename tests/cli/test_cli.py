@@ -121,6 +121,7 @@ def test_help_imports_nothing_heavy() -> None:
     assert outcome.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_an_interrupt_leaves_a_run_that_goes_on(tmp_path: Path) -> None:
     command = [*COMMAND, "run", "explore", "--source-option", "n=300000", "--out", "run"]
     # A shell that runs the tests in the background has them ignore interrupts, and their children, too.

@@ -95,6 +95,7 @@ def test_the_commands_store_and_describe_it(tmp_path, china):
     np.testing.assert_array_equal(Raster.open(tmp_path / "china.zarr").read(), china[1])
 
 
+@pytest.mark.slow
 def test_it_is_no_collection_of_images(tmp_path, china):
     raster = stored(photo_of(china[0]), tmp_path / "x.zarr")
     assert is_raster(raster.path)

@@ -217,9 +217,7 @@ def test_what_is_wrong_is_said_before_anything_begins(terminal: Terminal) -> Non
 
 
 def test_a_driver_that_cannot_begin_says_why(terminal: Terminal) -> None:
-    (terminal.path / "cluster.yaml").write_text(
-        "address: tcp://127.0.0.1:9\nconfig: {distributed: {comm: {timeouts: {connect: 1s}}}}"
-    )
+    (terminal.path / "cluster.yaml").write_text("address: tcp://127.0.0.1:9\ntimeout: 2\n")
     run = terminal.submit()
     ended = terminal.until(run, lambda snapshot: not snapshot["alive"] and snapshot["status"] == "FAILED")
     assert "no scheduler answers at tcp://127.0.0.1:9" in ended["error"]

@@ -207,6 +207,7 @@ def test_a_step_that_failed_goes_on_from_its_journal(
 
 
 @pytest.mark.usefixtures("failing")
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{"settings": ["long.count=2"]}, {"force": True}])
 def test_another_parameter_or_force_starts_over(
     run_here: Callable[..., fmnist_dask.Run], tmp_path: Path, changes: dict[str, Any]

@@ -31,6 +31,7 @@ def damaged(tmp_path):
     return root
 
 
+@pytest.mark.slow
 def test_what_could_not_be_read_is_listed_in_tables_and_report(tmp_path, damaged, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run = fmnist_dask.run(workflow(tmp_path / "look.yaml", damaged))
