@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fmnist_dask.kernels.nonnegative import nonnegative_codes
+from fmnist_dask.kernels.projection import rounded_product
 from fmnist_dask.typing import AnyArray, BoolArray, FloatArray
 
 #: Most steps of the conjugate gradients; the size of what is left of the right side at which a row is done.
@@ -91,7 +92,7 @@ class LowRankGaussian:
         if observed is not None:
             # What is expected of complete rows is expected of those that are filled in with what is expected.
             values = self._completed(values, observed)
-        found: AnyArray = values @ self.factors.T
+        found = rounded_product(values, self.factors.T)
         found /= np.maximum(self.lengths + np.float32(self.noise), np.float32(1e-30))
         return found
 
@@ -101,8 +102,7 @@ class LowRankGaussian:
         found = vectors.codes(values, observed)
         # Where no row of W leads, nothing is known of a code.
         found *= np.where(lengths > 0, 1.0, 0.0).astype(np.float32)
-        turned: AnyArray = found @ back
-        return turned
+        return rounded_product(found, back)
 
     @functools.cached_property
     def _turned(self) -> tuple[LowRankGaussian, AnyArray, AnyArray]:

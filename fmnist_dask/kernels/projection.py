@@ -53,6 +53,28 @@ def project(features: AnyArray, rows: IntArray, mean: FloatArray, directions: Fl
     return codes
 
 
+def rounded_product(rows: AnyArray, columns: AnyArray) -> AnyArray:
+    """``rows @ columns``, summed in float64 and then rounded to float32.
+
+    In float32, products of the same row differ by a few last bits with the place where the row lies in its array.
+
+    Parameters
+    ----------
+    rows : float32 array, shape (m, d)
+    columns : float32 array, shape (d, k)
+
+    Returns
+    -------
+    float32 array, shape (m, k)
+    """
+    found = np.empty((len(rows), columns.shape[1]), np.float32)
+    wide = columns.astype(np.float64)
+    for first in range(0, len(rows), PANEL_ROWS):
+        part = slice(first, first + PANEL_ROWS)
+        found[part] = rows[part].astype(np.float64) @ wide
+    return found
+
+
 def sketch(
     features: AnyArray, rows: IntArray, mean: FloatArray, basis: FloatArray, scale: FloatArray, total: IntArray
 ) -> None:
