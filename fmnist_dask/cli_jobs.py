@@ -32,10 +32,7 @@ def submit(workflow: str, watching: bool, **options: Any) -> None:
     from fmnist_dask.jobs.control import submit as start
     from fmnist_dask.workflow.runner import Runner
 
-    chosen = runner_options(options)
-    force = chosen.pop("force")
-    runner = Runner(load(workflow, options), **chosen)
-    run = start(runner, force)
+    run = start(Runner(load(workflow, options), **runner_options(options)))
     _began(run.path, options["as_json"], watching)
 
 
@@ -215,10 +212,10 @@ def cluster_start(file: str, trust: bool, as_json: bool) -> None:
 @json_option
 def cluster_stop(file: str, as_json: bool) -> None:
     """Stop the cluster of FILE."""
-    from fmnist_dask.cluster.config import load_cluster
+    from fmnist_dask.cluster.config import find_cluster_file
     from fmnist_dask.cluster.kept import describe, stop_cluster
 
-    state = stop_cluster(load_cluster(file, trust=True))
+    state = stop_cluster(find_cluster_file(file).resolve())
     if as_json:
         _print_json(None if state is None else describe(state))
     else:

@@ -225,11 +225,12 @@ def print_clusters(found: Sequence[Mapping[str, Any]]) -> None:
         console.print("no clusters are kept alive; start one: fmnist-dask cluster start local-processes")
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("cluster", "class", "workers", "address", "dashboard", "started"):
+    for name in ("cluster", "host", "class", "workers", "address", "dashboard", "started"):
         table.add_column(name, no_wrap=True)
     for cluster in found:
         table.add_row(
             escape(cluster["name"]),
+            escape(cluster["host"]),
             escape(cluster["class_name"]),
             str(cluster["workers"]),
             cluster["address"],

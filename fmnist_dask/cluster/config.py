@@ -112,7 +112,7 @@ def load_cluster(spec: str | Path | None, trust: bool = False) -> ClusterConfig:
     text = str(spec) if spec is not None else "local"
     if "://" in text:
         return ClusterConfig(address=text)
-    path = _find(text)
+    path = find_cluster_file(text)
     data = _read(path)
     config = _validate(path, data)
     config._path = path.resolve()
@@ -205,7 +205,8 @@ def _check_memory_limit(path: Path, limit: Any) -> None:
         ) from None
 
 
-def _find(text: str) -> Path:
+def find_cluster_file(text: str) -> Path:
+    """A path, or the file of a shipped name."""
     path = Path(text).expanduser()
     if path.is_file():
         return path

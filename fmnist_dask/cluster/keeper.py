@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import threading
 from datetime import UTC, datetime
@@ -30,8 +31,8 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     config = load_cluster(file, trust="--trust" in sys.argv)
-    me = os.getpid()
-    state = KeptCluster(file.stem, str(file), config.digest, config.class_name, me, process_start(me))
+    me, host = os.getpid(), socket.gethostname()
+    state = KeptCluster(file.stem, host, str(file), config.digest, config.class_name, me, process_start(me))
     try:
         keep(config, state, state_path, stopped)
     except FmnistDaskError as error:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
+import psutil
 
 from fmnist_dask.cluster.config import ClusterConfig
 from fmnist_dask.collection.files import read_json, write_json
@@ -25,7 +27,9 @@ from fmnist_dask.collection.lease import process_start
 from fmnist_dask.errors import ClusterError
 
 #: Seconds to wait for a cluster to end in good order before its processes are killed.
-STOP_TIMEOUT = 20.0
+STOP_TIMEOUT = 60.0
+#: Module that schedulers and workers of ours are started by.
+MEMBER = "fmnist_dask.cluster.member"
 
 
 @dataclass
@@ -34,6 +38,8 @@ class KeptCluster:
 
     Attributes
     ----------
+    host
+        Where the keeper runs: home directories may be shared by many hosts.
     pid, process_started
         The keeper; the second tells it from a later process with the same number.
     pids
@@ -41,6 +47,7 @@ class KeptCluster:
     """
 
     name: str
+    host: str
     file: str
     digest: str
     class_name: str
@@ -54,8 +61,15 @@ class KeptCluster:
     error: str | None = None
 
     @property
+    def elsewhere(self) -> bool:
+        """Whether the keeper runs on another host, so that nothing can be said of it here."""
+        return self.host != socket.gethostname()
+
+    @property
     def alive(self) -> bool:
-        """Whether the keeper is there."""
+        """Whether the keeper is there; one on another host may be."""
+        if self.elsewhere:
+            return True
         return self.process_started is not None and process_start(self.pid) == self.process_started
 
 
@@ -66,11 +80,10 @@ def state_directory() -> Path:
     return root / "clusters"
 
 
-def state_file(config: ClusterConfig) -> Path:
+def state_file(file: Path) -> Path:
     """State file of a cluster file."""
-    assert config.path is not None
-    digest = hashlib.sha256(str(config.path).encode()).hexdigest()[:8]
-    return state_directory() / f"{config.path.stem}-{digest}.json"
+    digest = hashlib.sha256(str(file).encode()).hexdigest()[:8]
+    return state_directory() / f"{file.stem}-{digest}.json"
 
 
 def read_state(path: Path) -> KeptCluster | None:
@@ -98,9 +111,11 @@ def running_cluster(config: ClusterConfig) -> KeptCluster | None:
     """
     if config.running or config.path is None:
         return None
-    state = read_state(state_file(config))
+    state = read_state(state_file(config.path))
     if state is None or not state.alive or not state.address:
         return None
+    if state.elsewhere:
+        raise _elsewhere(state)
     if state.digest != config.digest:
         raise ClusterError(
             f"{config.path} has been changed since its cluster was started at {state.address}",
@@ -123,7 +138,7 @@ def start_cluster(config: ClusterConfig, trust: bool = False) -> tuple[KeptClust
         )
     if (found := running_cluster(config)) is not None:
         return found, False
-    path = state_file(config)
+    path = state_file(config.path)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.unlink(missing_ok=True)
     log = path.with_suffix(".log")
@@ -150,15 +165,17 @@ def start_cluster(config: ClusterConfig, trust: bool = False) -> tuple[KeptClust
         time.sleep(0.05)
 
 
-def stop_cluster(config: ClusterConfig) -> KeptCluster | None:
-    """Stop the cluster of a file; ``None`` if it is not kept alive.
+def stop_cluster(file: Path) -> KeptCluster | None:
+    """Stop the cluster of a file, whatever stands in it by now; ``None`` if it is not kept alive.
 
     Processes on this host that its keeper, killed, has left behind end by themselves; what is left is killed.
     """
-    path = state_file(config)
+    path = state_file(file)
     state = read_state(path)
     if state is None:
         return None
+    if state.elsewhere:
+        raise _elsewhere(state)
     was_alive = state.alive
     if was_alive:
         os.kill(state.pid, signal.SIGTERM)
@@ -169,7 +186,24 @@ def stop_cluster(config: ClusterConfig) -> KeptCluster | None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(state.pid, signal.SIGKILL)
     path.unlink(missing_ok=True)
+    _kill_left(state)
     return state if was_alive else None
+
+
+def _kill_left(state: KeptCluster) -> None:
+    """End members that a keeper, killed, has left behind; a later process with the same number is none."""
+    for pid in state.pids.values():
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(pid)
+            if MEMBER in process.cmdline():
+                process.kill()
+
+
+def _elsewhere(state: KeptCluster) -> ClusterError:
+    return ClusterError(
+        f"the cluster of {state.file} is kept on {state.host} (process {state.pid}), not on this host",
+        f"use and stop it there, or, if {state.host} is no more, remove {state_directory() / state.name}-….json",
+    )
 
 
 def kept_clusters() -> list[KeptCluster]:

@@ -127,6 +127,9 @@ class ProcessCluster:
     def close(self) -> None:
         """End all processes."""
         self._closing.set()
+        thread = getattr(self, "_thread", None)
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()  # it may be starting something again at this moment
         for name in ("workers", "scheduler"):
             self._stop(name)
         if self._own_directory:
@@ -185,8 +188,8 @@ class ProcessCluster:
                     self._stop("workers", at_once=True)
                     self._start("scheduler")
                 self._start("workers")
-            except (ClusterError, OSError) as error:
-                self.failure = str(error)
+            except (ClusterError, OSError):
+                continue  # looked at again, so many times as above
 
     def _stop(self, name: str, at_once: bool = False) -> None:
         process = self._processes.get(name)

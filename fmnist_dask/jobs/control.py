@@ -23,7 +23,7 @@ from fmnist_dask.workflow.runner import Runner
 START_TIMEOUT = 60.0
 
 
-def submit(runner: Runner, force: bool = False) -> RunDirectory:
+def submit(runner: Runner) -> RunDirectory:
     """Start a detached driver for a run, and return as soon as it has begun.
 
     Parameters
@@ -37,14 +37,14 @@ def submit(runner: Runner, force: bool = False) -> RunDirectory:
         A driver is at work on this run already, or the new one did not start.
     """
     runner.prepare()
-    start_driver(runner.run.path, force)
+    start_driver(runner.run.path)
     return runner.run
 
 
-def start_driver(path: Path, force: bool = False) -> int:
+def start_driver(path: Path) -> int:
     """Start a driver in a session of its own; its process, once it holds the run."""
     run = RunDirectory(path)
-    command = [sys.executable, "-m", "fmnist_dask.jobs.driver", str(path), *(["--force"] if force else [])]
+    command = [sys.executable, "-m", "fmnist_dask.jobs.driver", str(path)]
     with open(run.driver_log, "ab") as log:
         begins = log.tell()
         driver = subprocess.Popen(

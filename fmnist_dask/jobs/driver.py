@@ -1,13 +1,15 @@
-"""The process that drives a submitted run: ``python -m fmnist_dask.jobs.driver RUN-DIRECTORY [--force]``."""
+"""The process that drives a submitted run: ``python -m fmnist_dask.jobs.driver RUN-DIRECTORY``."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 import traceback
 from pathlib import Path
 
+from fmnist_dask.collection.lease import Lease
 from fmnist_dask.errors import FmnistDaskError
 from fmnist_dask.workflow.job import read_job
 from fmnist_dask.workflow.rundir import RunDirectory, now
@@ -18,15 +20,16 @@ def main() -> None:
     path = Path(sys.argv[1])
     # A process that a shell has started in the background ignores interrupts; requests to stop come as such.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.exit(drive(path, force="--force" in sys.argv[2:]))
+    sys.exit(drive(path))
 
 
-def drive(path: Path, force: bool = False) -> int:
+def drive(path: Path) -> int:
     """Carry out a run to its end; the exit code of its process."""
     from fmnist_dask.workflow.load import load_workflow
     from fmnist_dask.workflow.runner import Runner
 
     print(f"{now()} driver {os.getpid()} of {path}", flush=True)
+    runner = None
     try:
         run = RunDirectory.existing(path)
         job = read_job(run)
@@ -38,7 +41,7 @@ def drive(path: Path, force: bool = False) -> int:
             store=job.store,
             out=run.path,
             only=job.only,
-            force=force,
+            force=job.force,
         )
         runner.execute()
     except KeyboardInterrupt:
@@ -46,12 +49,23 @@ def drive(path: Path, force: bool = False) -> int:
         return 130
     except FmnistDaskError as error:
         print(f"{now()} error: {error}", flush=True)
+        if runner is None or not runner.began:
+            record_failure(path, str(error))
         return error.exit_code
     except Exception:
         traceback.print_exc()
         return 1
     print(f"{now()} done", flush=True)
     return 0
+
+
+def record_failure(path: Path, error: str) -> None:
+    """What kept a driver from beginning, where nobody else is at work: else the run would seem to wait for it."""
+    with contextlib.suppress(FmnistDaskError, OSError), Lease(path, "a run"):
+        run = RunDirectory(path)
+        if run.manifest.get("status") == "PENDING":
+            run.manifest |= {"status": "FAILED", "error": error, "ended": now()}
+            run.save()
 
 
 if __name__ == "__main__":

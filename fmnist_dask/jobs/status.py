@@ -131,7 +131,9 @@ def event_words(event: dict[str, Any]) -> str:
     else:
         parts = (f"{name} {_value(value)}" for name, value in told.items() if value not in (None, {}, []))
         detail = ", ".join(parts)
-    return f"{words[0]}  {words[1]:<14} {words[2]:<10} {detail}".rstrip()
+    line = f"{words[0]}  {words[1]:<14} {words[2]:<10} {detail}".rstrip()
+    # What users and files have named may hold what terminals obey.
+    return "".join(letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in line)
 
 
 def _value(value: Any) -> str:

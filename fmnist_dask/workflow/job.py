@@ -22,6 +22,8 @@ class Job:
         Steps that were asked for; all if empty.
     directory
         Where relative paths of the workflow begin.
+    force
+        Published results of chosen steps are still to be forgotten.
     """
 
     cluster: str
@@ -29,6 +31,7 @@ class Job:
     store: str
     only: list[str] = field(default_factory=list)
     directory: str = "."
+    force: bool = False
 
 
 def write_job(run: RunDirectory, job: Job) -> None:

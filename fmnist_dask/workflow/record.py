@@ -86,6 +86,8 @@ def begin_record(run: RunDirectory, workflow: Workflow, source: Source | Collect
         "ended": None,
         "seconds": None,
         "peak_worker_bytes": run.manifest.get("peak_worker_bytes"),
+        "worker_restarts": 0,
+        "spilled_bytes": 0,
         "peak_driver_bytes": None,
         "passes": 0,
         "tasks": 0,
@@ -126,11 +128,10 @@ def account(run: RunDirectory, engine: DistributedEngine, before: dict[str, Any]
         states = connection.worker_states()
         known = {state["pid"] for state in before.values()}
         there = {state["pid"] for state in states.values()}
-        run.manifest |= {
-            "peak_worker_bytes": max(state["peak_bytes"] for state in states.values()),
-            "worker_restarts": len(there - known),
-            "spilled_bytes": sum(state["spilled_bytes"] for state in states.values()),
-        }
+        peak = max(state["peak_bytes"] for state in states.values())
+        run.manifest["peak_worker_bytes"] = max(peak, run.manifest["peak_worker_bytes"] or 0)
+        run.manifest["worker_restarts"] += len(there - known)
+        run.manifest["spilled_bytes"] += sum(state["spilled_bytes"] for state in states.values())
     run.manifest["planned_worker_bytes"] = engine.planned_worker_bytes
     for name, count in asdict(engine.statistics).items():
         run.manifest[name] += count

@@ -7,6 +7,7 @@ import os
 import time
 import warnings
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from fmnist_dask.passes.protocol import Engine
 from fmnist_dask.workflow.carry import ProgressLog, StepCarrier
 from fmnist_dask.workflow.fingerprint import run_suffix
 from fmnist_dask.workflow.ingesting import make_collection, right_to_make
-from fmnist_dask.workflow.job import Job, write_job
+from fmnist_dask.workflow.job import Job, read_job, write_job
 from fmnist_dask.workflow.journal import Journals
 from fmnist_dask.workflow.model import Workflow
 from fmnist_dask.workflow.observe import Observer
@@ -176,6 +177,7 @@ class Runner:
                 store=str(self.store),
                 only=[] if len(self.chosen) == len(self.workflow.steps) else self.chosen,
                 directory=os.getcwd(),
+                force=self.force,
             ),
         )
 
@@ -241,7 +243,10 @@ class Runner:
         if self.force and (kept := KeptStates.of(collection)) is not None:
             kept.forget()
         journals = self._journals(self.force)
-        self.force = False  # should the cluster be lost, what has been done since counts
+        if self.force:
+            # Should the cluster or this driver be lost, what has been done since counts.
+            self.force = False
+            write_job(self.run, replace(read_job(self.run), force=False))
         StepCarrier(self.run, self.workflow, collection, pending, self.observer, self.progress, journals).carry_out(
             engine
         )

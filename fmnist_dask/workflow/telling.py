@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -28,6 +30,9 @@ STOP_INTERVAL = 0.5
 @contextlib.contextmanager
 def told_to_dashboard(run: RunDirectory, story: Story, client: Client) -> Iterator[None]:
     """Log a full snapshot of the run to the scheduler: every second while anything changes, else every few seconds."""
+    # Runs of several people may have one name.
+    where = hashlib.sha256(f"{socket.gethostname()} {run.path}".encode()).hexdigest()[:6]
+    topic = f"{RUN_TOPIC}{run.path.name}@{where}"
     done = threading.Event()
     last: list[Any] = [None, 0.0]
     lock = threading.Lock()
@@ -37,7 +42,7 @@ def told_to_dashboard(run: RunDirectory, story: Story, client: Client) -> Iterat
             snapshot, moment = story.snapshot(run.manifest), time.monotonic()
             snapshot["status"] = status or snapshot["status"]
             if snapshot != last[0] or moment - last[1] >= SIGN_OF_LIFE:
-                client.log_event(RUN_TOPIC + run.path.name, snapshot)
+                client.log_event(topic, snapshot)
                 last[:] = snapshot, moment
 
     def work() -> None:

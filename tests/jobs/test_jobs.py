@@ -17,6 +17,8 @@ import psutil
 import pytest
 
 from fmnist_dask import open_run
+from fmnist_dask.cluster.kept import KeptCluster, state_file, write_state
+from fmnist_dask.jobs.status import event_words
 
 CLUSTER = """
 module: fmnist_dask.cluster.processes
@@ -236,3 +238,34 @@ def test_logs_follow_to_the_end(terminal: Terminal) -> None:
         assert word in out
     as_json = terminal.call("logs", run, "--json")[0].splitlines()
     assert {"time", "run", "step", "event"} <= json.loads(as_json[-1]).keys()
+
+
+def test_a_cluster_that_is_kept_on_another_host_is_left_alone(terminal: Terminal) -> None:
+    file = (terminal.path / "cluster.yaml").resolve()
+    environment = {"XDG_STATE_HOME": terminal.environment["XDG_STATE_HOME"]}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", environment["XDG_STATE_HOME"])
+        state = state_file(file)
+        write_state(state, KeptCluster("cluster", "elsewhere", str(file), "0", "X", 1, 2.0, address="tcp://10.0.0.1:1"))
+    (listed,) = terminal.json("cluster", "list")
+    assert (listed["host"], listed["address"]) == ("elsewhere", "tcp://10.0.0.1:1")
+    for command in (["start"], ["stop"]):
+        _, said = terminal.call("cluster", *command, "cluster.yaml", code=1)
+        assert "is kept on elsewhere" in said
+    assert state.is_file()
+
+
+def test_what_was_to_be_forgotten_is_forgotten_by_who_goes_on(terminal: Terminal) -> None:
+    from fmnist_dask.workflow.job import read_job
+    from fmnist_dask.workflow.rundir import RunDirectory
+
+    run = terminal.submit("--only", "duplicates", "--force")
+    ended = terminal.until(run, lambda snapshot: not snapshot["alive"] and snapshot["status"] != "PENDING")
+    assert ended["status"] == "SUCCEEDED"
+    assert not read_job(RunDirectory(terminal.path / "runs" / run)).force  # it has been done
+
+
+def test_control_characters_do_not_reach_the_terminal() -> None:
+    line = event_words({"event": "error", "step": "a", "error": "\x1b[2J\x07gone", "time": ""})
+    assert "\x1b" not in line
+    assert "gone" in line
