@@ -1,8 +1,9 @@
 """See what is in a collection of images that is bigger than memory.
 
-``run`` carries out a workflow, ``open_run`` and ``open_collection`` open what it leaves behind; ``KMeans``, ``PCA``,
-``IncrementalPCA`` and ``LowRankModel`` are estimators as scikit-learn has them. Names are imported when first used:
-workers import this package for its kernels and need nothing else of it.
+``run`` carries out a workflow, ``open_run`` and ``open_collection`` open what it leaves behind; ``KMeans``,
+``GaussianMixture``, ``AgglomerativeClustering``, ``PCA``, ``IncrementalPCA`` and ``LowRankModel`` are estimators as
+scikit-learn has them. Names are imported when first used: workers import this package for its kernels and need nothing
+else of it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fmnist_dask.api import Run, ingest, open_collection, open_run, run
     from fmnist_dask.collection.store import Collection
+    from fmnist_dask.models.estimators.agglomerative import AgglomerativeClustering
+    from fmnist_dask.models.estimators.gaussian_mixture import GaussianMixture
     from fmnist_dask.models.estimators.incremental_pca import IncrementalPCA
     from fmnist_dask.models.estimators.kmeans import KMeans
     from fmnist_dask.models.estimators.low_rank import LowRankModel
@@ -27,6 +30,8 @@ _LAZY = {
     "open_collection": "fmnist_dask.api",
     "Run": "fmnist_dask.api",
     "Collection": "fmnist_dask.collection.store",
+    "AgglomerativeClustering": "fmnist_dask.models.estimators.agglomerative",
+    "GaussianMixture": "fmnist_dask.models.estimators.gaussian_mixture",
     "IncrementalPCA": "fmnist_dask.models.estimators.incremental_pca",
     "KMeans": "fmnist_dask.models.estimators.kmeans",
     "LowRankModel": "fmnist_dask.models.estimators.low_rank",
@@ -35,7 +40,9 @@ _LAZY = {
 
 __all__ = [
     "PCA",
+    "AgglomerativeClustering",
     "Collection",
+    "GaussianMixture",
     "IncrementalPCA",
     "KMeans",
     "LowRankModel",

@@ -197,7 +197,10 @@ def cluster_start(file: str, trust: bool, as_json: bool) -> None:
     from fmnist_dask.cluster.config import load_cluster
     from fmnist_dask.cluster.kept import describe, start_cluster
 
-    state, fresh = start_cluster(load_cluster(file, trust), trust)
+    def waiting(log: Path) -> None:
+        click.echo(f"still starting; its log is {log}; Ctrl-C gives up", err=True)
+
+    state, fresh = start_cluster(load_cluster(file, trust), trust, waiting)
     if as_json:
         _print_json(describe(state))
         return

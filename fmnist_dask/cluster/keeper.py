@@ -23,10 +23,13 @@ INTERVAL = 0.5
 def main() -> None:
     """Hold the cluster until it is told to stop, or the cluster has ended."""
     file, state_path = Path(sys.argv[1]), Path(sys.argv[2])
-    stopped = threading.Event()
+    stopped, started = threading.Event(), threading.Event()
 
     def stop(number: int, frame: FrameType | None) -> None:
         stopped.set()
+        if not started.is_set():
+            # A start may wait for long, for machines that do not answer.
+            sys.exit(1)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
@@ -34,20 +37,23 @@ def main() -> None:
     me, host = os.getpid(), socket.gethostname()
     state = KeptCluster(file.stem, host, str(file), config.digest, config.class_name, me, process_start(me))
     try:
-        keep(config, state, state_path, stopped)
+        keep(config, state, state_path, started, stopped)
     except FmnistDaskError as error:
         state.error = str(error)
         write_state(state_path, state)
         sys.exit(1)
 
 
-def keep(config: ClusterConfig, state: KeptCluster, state_path: Path, stopped: threading.Event) -> None:
+def keep(
+    config: ClusterConfig, state: KeptCluster, state_path: Path, started: threading.Event, stopped: threading.Event
+) -> None:
     """Start the cluster, say where it is, and wait."""
     from fmnist_dask.cluster.config import worker_count
     from fmnist_dask.cluster.connect import dask_settings, start
 
     with dask_settings(config):
         cluster = start(config)
+        started.set()
         try:
             state.address = str(cluster.scheduler_address)
             state.dashboard = str(cluster.dashboard_link)

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,15 @@ import psutil
 
 from fmnist_dask.cluster.config import ClusterConfig
 from fmnist_dask.collection.files import read_json, write_json
-from fmnist_dask.collection.lease import process_start
+from fmnist_dask.collection.lease import Lease, process_start
 from fmnist_dask.errors import ClusterError
 
 #: Seconds to wait for a cluster to end in good order before its processes are killed.
 STOP_TIMEOUT = 60.0
+#: The same for one that has not started yet.
+GIVE_UP_TIMEOUT = 10.0
+#: Seconds after which a start is slow, and those who wait are told where to look.
+SLOW_START = 10.0
 #: Module that schedulers and workers of ours are started by.
 MEMBER = "fmnist_dask.cluster.member"
 
@@ -124,45 +129,80 @@ def running_cluster(config: ClusterConfig) -> KeptCluster | None:
     return state
 
 
-def start_cluster(config: ClusterConfig, trust: bool = False) -> tuple[KeptCluster, bool]:
+def start_cluster(
+    config: ClusterConfig, trust: bool = False, waiting: Callable[[Path], None] | None = None
+) -> tuple[KeptCluster, bool]:
     """Start the cluster of a file and leave it running; (the cluster, whether it was started now).
+
+    Parameters
+    ----------
+    waiting
+        Called once, with the path of the keeper's log, if it takes longer than :data:`SLOW_START`.
 
     Raises
     ------
     ClusterError
         It did not start.
+    InUseError
+        It is being started at this moment.
     """
     if config.running or config.path is None:
         raise ClusterError(
             f"{config.path or config.address} names a cluster that runs already", "give a file with a class"
         )
-    if (found := running_cluster(config)) is not None:
-        return found, False
     path = state_file(config.path)
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path.unlink(missing_ok=True)
-    log = path.with_suffix(".log")
-    command = [sys.executable, "-m", "fmnist_dask.cluster.keeper", str(config.path), str(path)]
-    with open(log, "wb") as output:
-        keeper = subprocess.Popen(
-            [*command, *(["--trust"] if trust else [])],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
+    with Lease(state_directory() / ".starting" / path.stem, "the start of a cluster"):
+        if (found := running_cluster(config)) is not None:
+            return found, False
+        path.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "fmnist_dask.cluster.keeper", str(config.path), str(path)]
+        log = path.with_suffix(".log")
+        with open(log, "wb") as output:
+            keeper = subprocess.Popen(
+                [*command, *(["--trust"] if trust else [])],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        try:
+            return _started(keeper, config.path, log, waiting), True
+        except BaseException:  # who waited may have lost patience
+            _give_up(keeper)
+            path.unlink(missing_ok=True)
+            raise
+
+
+def _started(
+    keeper: subprocess.Popen[bytes], file: Path, log: Path, waiting: Callable[[Path], None] | None
+) -> KeptCluster:
+    """The cluster, once its keeper has said where it is."""
+    path = state_file(file)
+    slow = time.monotonic() + SLOW_START
     while True:
         state = read_state(path)
         if state is not None and state.error:
             keeper.wait()
-            path.unlink(missing_ok=True)
             message, _, remedy = state.error.partition("\n  remedy: ")
             raise ClusterError(message, remedy or f"its log is {log}")
         if state is not None and state.address:
-            return state, True
+            return state
         if keeper.poll() is not None:
-            raise ClusterError(f"the cluster of {config.path} did not start", f"its log is {log}")
+            raise ClusterError(f"the cluster of {file} did not start", f"its log is {log}")
+        if waiting is not None and time.monotonic() > slow:
+            waiting(log)
+            waiting = None
         time.sleep(0.05)
+
+
+def _give_up(keeper: subprocess.Popen[bytes]) -> None:
+    """End a keeper whose cluster has not started; its members end with it."""
+    keeper.terminate()
+    try:
+        keeper.wait(GIVE_UP_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        keeper.kill()
+        keeper.wait()
 
 
 def stop_cluster(file: Path) -> KeptCluster | None:

@@ -8,13 +8,14 @@ import os
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
 
-from fmnist_dask.collection.files import make_directory, read_json
+from fmnist_dask.collection.files import make_directory, read_json, write_json
 from fmnist_dask.collection.place import is_local, reaching
 from fmnist_dask.errors import InUseError, RunError
 
@@ -33,7 +34,7 @@ class Lease:
     """Holds ``directory/.lease`` while the ``with`` block runs, renewing it every few seconds.
 
     A lease is void when its process on this host is gone, or when its holder on another host has been silent for a
-    minute.
+    minute. One that another has taken since, as void, is left alone.
 
     Raises
     ------
@@ -45,6 +46,8 @@ class Lease:
         self.directory = directory
         self.path = directory / ".lease"
         self.purpose = purpose
+        #: Tells this lease from any other, also of the same process.
+        self._token = uuid.uuid4().hex
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -59,11 +62,31 @@ class Lease:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._end_renewal()
+        with reaching(self.path):
+            if self._is_ours():
+                self.path.unlink(missing_ok=True)
+
+    def hand_over(self, pid: int) -> None:
+        """Make another process of this host the holder, which finds it to be its own when it asks for the lease.
+
+        There is no moment in between at which anybody else could take it. Only for directories of a file system.
+        """
+        self._end_renewal()
+        holder = {"host": socket.gethostname(), "pid": pid, "started": process_start(pid)}
+        write_json(self.path, {**holder, "purpose": self.purpose, "handed_over": True})
+
+    def _end_renewal(self) -> None:
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
-        with reaching(self.path):
-            self.path.unlink(missing_ok=True)
+
+    def _is_ours(self) -> bool:
+        try:
+            said = read_json(self.path)
+        except json.JSONDecodeError:  # another's, being written at this moment
+            return False
+        return isinstance(said, dict) and said.get("token") == self._token
 
     def _take(self) -> None:
         for _ in range(3):
@@ -86,11 +109,13 @@ class Lease:
 
     def _content(self) -> str:
         holder = {"host": socket.gethostname(), "pid": os.getpid(), "started": process_start(os.getpid())}
-        return json.dumps({**holder, "purpose": self.purpose})
+        return json.dumps({**holder, "purpose": self.purpose, "token": self._token})
 
     def _renew(self) -> None:
         while not self._stop.wait(HEARTBEAT):
             try:
+                if not self._is_ours():
+                    return
                 if is_local(self.path):
                     os.utime(self.path)
                 else:
@@ -106,7 +131,7 @@ class Lease:
     def _remove_if_void(self) -> None:
         there = self.path.exists()
         holder = holder_of(self.directory)
-        if holder is not None:
+        if holder is not None and not (holder.handed_over and holder.is_this_process):
             raise InUseError(
                 f"{self.directory} is in use: process {holder.pid} on {holder.host} holds it ({holder.purpose})",
                 "wait until it has ended, or stop it; its lease ends with it",
@@ -117,12 +142,24 @@ class Lease:
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lease, and how long ago it last gave a sign of life, in seconds."""
+    """Who holds a lease, and how long ago it last gave a sign of life, in seconds.
+
+    Attributes
+    ----------
+    handed_over
+        Whether it was given the lease, and has not come to ask for it yet.
+    """
 
     host: str
     pid: int
     purpose: str
     age: float
+    handed_over: bool = False
+
+    @property
+    def is_this_process(self) -> bool:
+        """Whether it is the process that asks."""
+        return self.host == socket.gethostname() and self.pid == os.getpid()
 
 
 def holder_of(directory: Path) -> Holder | None:
@@ -142,8 +179,11 @@ def holder_of(directory: Path) -> Holder | None:
         return None
     host, pid = str(said.get("host")), int(said.get("pid", 0))
     same_host = host == socket.gethostname()
-    alive = process_start(pid) == said.get("started") if same_host else age <= EXPIRY
-    return Holder(host, pid, str(said.get("purpose", "unknown")), max(age, 0.0)) if alive and pid else None
+    began = process_start(pid) if same_host else None
+    alive = began is not None and began == said.get("started") if same_host else age <= EXPIRY
+    if not (alive and pid):
+        return None
+    return Holder(host, pid, str(said.get("purpose", "unknown")), max(age, 0.0), bool(said.get("handed_over")))
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from fmnist_dask.collection.lease import holder_of
+from fmnist_dask.collection.lease import Lease, holder_of
 from fmnist_dask.errors import RunError
 from fmnist_dask.jobs.status import Watched, ended
 from fmnist_dask.workflow.job import read_job, write_job
@@ -36,13 +36,17 @@ def submit(runner: Runner) -> RunDirectory:
     RunError
         A driver is at work on this run already, or the new one did not start.
     """
-    runner.prepare()
-    start_driver(runner.run.path)
+    with Lease(runner.run.path, "a run") as lease:
+        runner.prepare()
+        start_driver(runner.run.path, lease)
     return runner.run
 
 
-def start_driver(path: Path) -> int:
-    """Start a driver in a session of its own; its process, once it holds the run."""
+def start_driver(path: Path, lease: Lease) -> int:
+    """Start a driver in a session of its own, and give it the run's lease; its process.
+
+    Where it cannot begin, that is seen here. One that is only slow to begin, on a file server that is, is left to.
+    """
     run = RunDirectory(path)
     command = [sys.executable, "-m", "fmnist_dask.jobs.driver", str(path)]
     with open(run.driver_log, "ab") as log:
@@ -50,18 +54,20 @@ def start_driver(path: Path) -> int:
         driver = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
         )
+    lease.hand_over(driver.pid)
     until = time.monotonic() + START_TIMEOUT
     while time.monotonic() < until:
-        holder = holder_of(path)
-        if holder is not None and holder.pid == driver.pid:
-            return driver.pid
         if driver.poll() is not None:
             if driver.returncode == 0:
-                return driver.pid
+                break
             said = _log_since(run, begins)
             raise RunError(f"the driver of {path.name} ended at once: {said}", f"its log is {run.driver_log}")
+        holder = holder_of(path)
+        taken = holder is not None and holder.pid == driver.pid and not holder.handed_over
+        if taken and RunDirectory(path).manifest.get("status") == "RUNNING":
+            break
         time.sleep(0.05)
-    raise RunError(f"the driver of {path.name} did not begin within {START_TIMEOUT:g} s", f"see {run.driver_log}")
+    return driver.pid
 
 
 def resume(path: str | Path, cluster: str | None = None, trust: bool = False) -> RunDirectory:
@@ -88,11 +94,12 @@ def resume(path: str | Path, cluster: str | None = None, trust: bool = False) ->
             f"{run.path.name} is being worked on by process {holder.pid} on {holder.host}",
             f"watch it (fmnist-dask watch {run.path.name}), or stop it first",
         )
-    job = read_job(run)
-    config = load_cluster(cluster or job.cluster, trust or job.trust)
-    if cluster is not None:
-        write_job(run, replace(job, cluster=str(config.path or config.address), trust=trust or job.trust))
-    start_driver(run.path)
+    with Lease(run.path, "a run") as lease:
+        job = read_job(run)
+        config = load_cluster(cluster or job.cluster, trust or job.trust)
+        if cluster is not None:
+            write_job(run, replace(job, cluster=str(config.path or config.address), trust=trust or job.trust))
+        start_driver(run.path, lease)
     return run
 
 

@@ -178,6 +178,10 @@ class StartSearch:
             nearest = distances[best]
         return self.points[chosen]
 
+    def assigned(self, centres: AnyArray) -> IntArray:
+        """Nearest centre of each point."""
+        return self._nearest(centres)[0]
+
     def _draw(self, mass: FloatArray, count: int, generator: np.random.Generator, replace: bool = True) -> IntArray:
         """Rows by mass; by weight alone where all mass is spent (fewer distinct points than centres)."""
         if not replace:

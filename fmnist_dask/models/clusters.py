@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from fmnist_dask.models.kmeans import KMeansModel
-from fmnist_dask.passes.parameters import grid_scale
+from fmnist_dask.passes.parameters import SetsParameter, grid_scale
 from fmnist_dask.passes.protocol import Algorithm, ColumnArray, Readable, Scan
-from fmnist_dask.passes.reductions.clusters import Assignment, ClusterMembers, ClusterSums
+from fmnist_dask.passes.reductions.clusters import ClusterSums
+from fmnist_dask.passes.reductions.members import Assignment, ClusterMembers, Labelling
 from fmnist_dask.typing import AnyArray, FloatArray, IntArray
 
 
@@ -57,12 +58,17 @@ def describe_clusters(
         Length that counts as 1 in the column ``distance``.
     """
     found = yield members_scan(source, model, split, examples, unit)
-    sums, members = found["sums"], found["members"]
-    size = sums["count"]
+    return clusters_of(source, found, model.inertia_of(found["sums"]))
+
+
+def clusters_of(source: Readable, found: dict[str, Any], inertia: float | None = None) -> Clusters:
+    """What a scan of ``members`` and ``assignment`` has found."""
+    members = found["members"]
+    size = members["composition"].sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = members["pixel_sum"] / size[:, None]
     return Clusters(
-        inertia=model.inertia_of(sums),
+        inertia=float(members["squares"].sum()) if inertia is None else inertia,
         size=size,
         inertia_of_cluster=members["squares"],
         composition=members["composition"],
@@ -77,12 +83,29 @@ def members_scan(source: Readable, model: KMeansModel, split: str, examples: int
     parameter = model.parameter
     reach = float(np.einsum("kd,kd->k", parameter.centres.values, parameter.centres.values).max())
     scale = grid_scale(2 * float(model.square_sum) + 2 * model.n * reach)
+    scan = labelled_scan(source, parameter, None, scale, split, examples, unit)
+    return replace(scan, reductions={"sums": ClusterSums(parameter, model.grid), **scan.reductions})
+
+
+def labelled_scan(
+    source: Readable,
+    centres: SetsParameter,
+    labelling: Labelling | None,
+    scale: float,
+    split: str,
+    examples: int,
+    unit: float,
+) -> Scan:
+    """What clusters of any rule hold; nearest and farthest images are so from the centres that are given.
+
+    Parameters
+    ----------
+    scale
+        Of squared distances as integers; see :class:`~fmnist_dask.passes.reductions.clusters.ClusterMembers`.
+    """
     return Scan(
-        {
-            "sums": ClusterSums(parameter, model.grid),
-            "members": ClusterMembers(parameter, len(source.class_names), examples, scale),
-        },
-        {"assignment": Assignment(parameter, unit)},
+        {"members": ClusterMembers(centres, len(source.class_names), examples, scale, labelling)},
+        {"assignment": Assignment(centres, unit, labelling)},
         split=split,
     )
 

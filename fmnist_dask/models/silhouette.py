@@ -35,6 +35,8 @@ class Silhouette:
         Half the width of its 95 % confidence interval; 0 where all samples were measured.
     rows : int64 array, shape (m,)
         The samples that were measured.
+    labels : int array, shape (m,)
+        Their clusters.
     values : float64 array, shape (m,)
         Their silhouettes.
     of_cluster : float64 array, shape (k,)
@@ -44,6 +46,7 @@ class Silhouette:
     mean: float
     interval: float
     rows: IntArray
+    labels: IntArray
     values: FloatArray
     of_cluster: FloatArray
 
@@ -201,4 +204,4 @@ def _summary(rows: IntArray, values: FloatArray, labels: IntArray, k: int, n: in
     if 1 < m < n:
         # Without replacement: as the part grows to the whole, nothing is left to chance.
         interval = QUANTILE * float(values.std(ddof=1)) * math.sqrt((1 - m / n) / m)
-    return Silhouette(float(values.mean()) if m else math.nan, interval, rows, values, of_cluster)
+    return Silhouette(float(values.mean()) if m else math.nan, interval, rows, labels, values, of_cluster)

@@ -83,7 +83,8 @@ def drop_hopeless(lanes: Sequence[Lane], rivals: Sequence[Lane]) -> list[Lane]:
     kept = []
     for lane in sorted(lanes, key=lambda lane: lane.rank):
         if lane.history:
-            gain = lane.history[-2] - lane.history[-1] if len(lane.history) > 1 else float("inf")
+            # Where nothing is left to gain, rounding may lose a little.
+            gain = max(lane.history[-2] - lane.history[-1], 0.0) if len(lane.history) > 1 else float("inf")
             hopeless = lane.history[-1] - best > HOPELESS_GAINS * gain
         else:
             hopeless = lane.start > best * (1 + HOPELESS_START)

@@ -9,9 +9,10 @@ from typing import ClassVar
 import numpy as np
 
 from fmnist_dask.errors import UsageError
+from fmnist_dask.kernels.gaussians import Gaussians, responsibilities
 from fmnist_dask.kernels.nearest import CentreSets, nearest, squared_distances
 from fmnist_dask.kernels.projection import project
-from fmnist_dask.typing import AnyArray, FloatArray
+from fmnist_dask.typing import AnyArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +69,23 @@ class NearestCentre(_OfCentres):
     def __call__(self, features: AnyArray) -> AnyArray:
         """Assign."""
         return nearest(features, self.sets(features))[:, 0]
+
+
+@dataclass(frozen=True, eq=False)
+class GroupOfNearest(NearestCentre):
+    """Group that the nearest centre belongs to.
+
+    Attributes
+    ----------
+    groups : int32 array, shape (k,)
+    """
+
+    groups: IntArray
+
+    def __call__(self, features: AnyArray) -> AnyArray:
+        """Assign."""
+        found: AnyArray = self.groups[super().__call__(features)]
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,6 +167,61 @@ class LogLikelihood(RowFunction):
         products = project(features, np.arange(len(features)), self.mean, self.precision)
         result: AnyArray = self.constant - 0.5 * np.einsum("ij,ij->i", features - self.mean, products)
         return result
+
+
+@dataclass(frozen=True, eq=False)
+class _OfComponents(RowFunction):
+    """Attributes: ``mixture``, in the units of the features."""
+
+    aligned: ClassVar[bool] = True
+    mixture: Gaussians
+
+    @property
+    def dtype(self) -> str:
+        """Unless another is named."""
+        return "float64"
+
+    def shares(self, features: AnyArray) -> tuple[FloatArray, FloatArray]:
+        """Of each component in each row, and logarithms of densities."""
+        return responsibilities(self.mixture.log_joint(features, np.arange(len(features))))
+
+
+@dataclass(frozen=True, eq=False)
+class Shares(_OfComponents):
+    """Probability of each component."""
+
+    @property
+    def width(self) -> int:
+        """A column for each component."""
+        return len(self.mixture.weight)
+
+    def __call__(self, features: AnyArray) -> AnyArray:
+        """Evaluate."""
+        return self.shares(features)[0]
+
+
+@dataclass(frozen=True, eq=False)
+class LikeliestComponent(_OfComponents):
+    """Position of the likeliest component."""
+
+    @property
+    def dtype(self) -> str:
+        """As in scikit-learn."""
+        return "int64"
+
+    def __call__(self, features: AnyArray) -> AnyArray:
+        """Evaluate."""
+        likeliest: AnyArray = self.mixture.log_joint(features, np.arange(len(features))).argmax(axis=1)
+        return likeliest
+
+
+@dataclass(frozen=True, eq=False)
+class LogDensity(_OfComponents):
+    """Logarithm of the density."""
+
+    def __call__(self, features: AnyArray) -> AnyArray:
+        """Evaluate."""
+        return self.shares(features)[1]
 
 
 def check_finite(features: AnyArray, missing: bool = False) -> None:

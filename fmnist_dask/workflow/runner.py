@@ -109,8 +109,13 @@ class Runner:
         name = f"{self.workflow.name}-{self.source.name}-{run_suffix(self.workflow, self.source.fingerprint)}"
         return (Path("runs") / name).resolve()
 
-    def execute(self) -> dict[str, Any]:
+    def execute(self, lease: Lease | None = None) -> dict[str, Any]:
         """Run everything that is not done yet; the manifest.
+
+        Parameters
+        ----------
+        lease
+            Of the run's directory, held by the caller; by default it is taken for as long as this takes.
 
         Raises
         ------
@@ -118,7 +123,7 @@ class Runner:
             Something failed; manifest and report say what, and the same command goes on from there.
         """
         started = time.perf_counter()
-        with Lease(self.run.path, "a run"), stoppable(self.run):
+        with contextlib.nullcontext() if lease else Lease(self.run.path, "a run"), stoppable(self.run):
             self._take()
             self._begin()
             try:
@@ -140,16 +145,9 @@ class Runner:
         return self.run.manifest
 
     def prepare(self) -> None:
-        """Make the run's directory for a driver that is about to begin, without running anything.
-
-        Raises
-        ------
-        RunError
-            Another driver is at work in it.
-        """
-        with Lease(self.run.path, "a run"):
-            self._take()
-            self._record("PENDING")
+        """Fill the run's directory, whose lease the caller holds, for a driver that is about to begin."""
+        self._take()
+        self._record("PENDING")
 
     def _take(self) -> None:
         """With the lease ours: what an earlier run has left, and who hears what happens."""

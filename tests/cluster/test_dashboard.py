@@ -17,14 +17,8 @@ from distributed.dashboard import scheduler as dasks_dashboard
 
 from fmnist_dask.cluster import dashboard
 from fmnist_dask.cluster.connect import Connection
-from fmnist_dask.cluster.dashboard_page import (
-    THINNED,
-    RunsPage,
-    headline_html,
-    steps_html,
-    told_runs,
-    workflows_document,
-)
+from fmnist_dask.cluster.dashboard_html import headline_html, steps_html
+from fmnist_dask.cluster.dashboard_page import THINNED, RunsPage, told_runs, workflows_document
 from fmnist_dask.cluster.topics import RUN_TOPIC
 from fmnist_dask.workflow.story import Story
 

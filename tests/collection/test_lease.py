@@ -154,6 +154,51 @@ def test_a_lease_is_renewed_while_held(tmp_path, monkeypatch):
             time.sleep(0.01)
 
 
+def test_a_lease_that_another_has_taken_since_is_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(lease, "HEARTBEAT", 0.02)
+    with Lease(tmp_path, "a run"):
+        path = leave(tmp_path, host="elsewhere", pid=1, started=5.0)  # as after a minute without a sign of life
+        os.utime(path, (0, 0))
+        time.sleep(0.2)
+        assert path.stat().st_mtime == 0
+    assert json.loads(path.read_text())["host"] == "elsewhere"
+
+
+def test_a_lease_is_handed_over_without_a_gap(tmp_path):
+    with Lease(tmp_path, "a run") as held:
+        # It waits for a line, and asks then.
+        waiting = HOLD.replace("with Lease", "sys.stdin.readline()\nwith Lease")
+        heir = subprocess.Popen(
+            [sys.executable, "-c", waiting, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        held.hand_over(heir.pid)
+    with heir:
+        holder = lease.holder_of(tmp_path)
+        assert holder is not None
+        assert (holder.pid, holder.handed_over) == (heir.pid, True)
+        with pytest.raises(RunError, match=f"process {heir.pid}"), Lease(tmp_path, "a run"):
+            pass
+        assert heir.stdin is not None
+        assert heir.stdout is not None
+        print(file=heir.stdin, flush=True)
+        assert heir.stdout.readline() == "held\n"
+        holder = lease.holder_of(tmp_path)
+        assert holder is not None
+        assert (holder.pid, holder.handed_over) == (heir.pid, False)
+        heir.kill()
+    with Lease(tmp_path, "a run"):
+        pass
+
+
+def test_a_lease_handed_to_a_process_that_is_gone_is_void(tmp_path):
+    with Lease(tmp_path, "a run") as held:
+        gone = subprocess.Popen([sys.executable, "-c", ""])
+        gone.wait()
+        held.hand_over(gone.pid)
+    with Lease(tmp_path, "a run"):
+        assert json.loads((tmp_path / ".lease").read_text())["pid"] == os.getpid()
+
+
 def test_a_directory_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match=rf"cannot create the directory {tmp_path}/file/x(.|\n)*remedy"):

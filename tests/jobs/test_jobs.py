@@ -255,6 +255,44 @@ def test_a_cluster_that_is_kept_on_another_host_is_left_alone(terminal: Terminal
     assert state.is_file()
 
 
+def test_of_two_who_submit_at_once_one_is_refused(terminal: Terminal) -> None:
+    command = ("submit", "long.yaml", "--only", "duplicates", "--cluster", "cluster.yaml", "--out", "runs/one")
+    both = [terminal.begin(*command) for _ in range(2)]
+    said = [process.communicate(timeout=120)[1] for process in both]
+    assert sorted(process.returncode for process in both) == [0, 1], said
+    assert any("is in use" in words for words in said)
+    ended = terminal.until("one", lambda snapshot: not snapshot["alive"] and snapshot["status"] != "PENDING")
+    assert ended["status"] == "SUCCEEDED", ended["error"]
+
+
+@pytest.mark.slow
+def test_a_cluster_is_started_once_and_given_up_by_an_interrupt(terminal: Terminal) -> None:
+    file = terminal.path / "slow.yaml"
+    file.write_text("module: slow\nclass: Slow\n")
+    (terminal.path / "slow.py").write_text(
+        "import time\nclass Slow:\n    def __init__(self, **kwargs):\n        time.sleep(300)\n"
+    )
+    first = terminal.begin("cluster", "start", "slow.yaml", "--trust")
+    state = Path(terminal.environment["XDG_STATE_HOME"]) / "fmnist-dask" / "clusters"
+    until = time.monotonic() + 60
+    while not (logs := list(state.glob("slow-*.log"))):
+        assert time.monotonic() < until, first.poll()
+        time.sleep(0.05)
+    _, said = terminal.call("cluster", "start", "slow.yaml", "--trust", code=1)
+    assert "the start of a cluster" in said
+    assert first.stderr is not None
+    assert f"its log is {logs[0]}" in first.stderr.readline()
+    keepers = [
+        child for child in psutil.Process(first.pid).children() if "fmnist_dask.cluster.keeper" in child.cmdline()
+    ]
+    assert len(keepers) == 1
+    first.send_signal(signal.SIGINT)
+    first.wait(60)
+    assert first.returncode != 0
+    assert not keepers[0].is_running()
+    assert terminal.json("cluster", "list") == []
+
+
 def test_what_was_to_be_forgotten_is_forgotten_by_who_goes_on(terminal: Terminal) -> None:
     from fmnist_dask.workflow.job import read_job
     from fmnist_dask.workflow.rundir import RunDirectory

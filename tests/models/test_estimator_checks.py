@@ -10,7 +10,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from fmnist_dask import PCA, IncrementalPCA, KMeans, LowRankModel
+from fmnist_dask import PCA, AgglomerativeClustering, GaussianMixture, IncrementalPCA, KMeans, LowRankModel
 
 #: Checks that fail, and why that is right.
 EXPECTED = {
@@ -27,7 +27,9 @@ def expected_failures(estimator: Any) -> dict[str, str]:
 
 
 @parametrize_with_checks(
-    [KMeans(), PCA(), IncrementalPCA(), LowRankModel(1)], expected_failed_checks=expected_failures, xfail_strict=True
+    [KMeans(), GaussianMixture(), AgglomerativeClustering(), PCA(), IncrementalPCA(), LowRankModel(1)],
+    expected_failed_checks=expected_failures,
+    xfail_strict=True,
 )
 def test_scikit_learn_checks(estimator: Any, check: Callable[[Any], None]) -> None:
     with warnings.catch_warnings():

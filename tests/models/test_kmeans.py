@@ -225,3 +225,13 @@ def test_inertia_of_tight_clusters_far_from_the_origin_is_exact():
     labels = labels_of(found)
     expected = sum(((image[labels == k] - image[labels == k].mean(axis=0)) ** 2).sum() for k in range(3))
     assert found.inertia == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_start_that_rounding_makes_worse_is_not_given_up():
+    """More clusters than distinct samples: inertia is zero but for rounding."""
+    rng = np.random.default_rng(0)
+    distinct = rng.normal(0, 5, (6, 3))[rng.integers(0, 6, 20)] + rng.normal(0, 0.3, (20, 3))
+    source = with_features(np.repeat(distinct, 30, axis=0), 100)
+    model = drive(kmeans(source, 600, KMeansOptions(64, n_init=1)), source, LocalEngine(1))
+    assert model.history[0][-1] < 1e-20
+    assert np.isfinite(model.centres).all()

@@ -9,17 +9,23 @@ import numpy as np
 import pydantic
 
 from fmnist_dask.kernels.seeding import DIRECTIONS, plane_bytes, search_bytes
-from fmnist_dask.models.clusters import Clusters, agreement, describe_clusters, members_scan
+from fmnist_dask.models.clusters import Clusters, describe_clusters, members_scan
 from fmnist_dask.models.kmeans import KMeansModel, KMeansOptions, kmeans, lanes_of, subset_size
-from fmnist_dask.models.silhouette import Silhouette
-from fmnist_dask.models.silhouette import silhouette as silhouettes_of
-from fmnist_dask.passes.hashes import values_at
 from fmnist_dask.passes.parameters import SetsParameter
 from fmnist_dask.passes.protocol import Algorithm, Scan
 from fmnist_dask.passes.reductions.clusters import ClusterSums
 from fmnist_dask.typing import AnyArray
 from fmnist_dask.workflow.registry import Foreseen, StepInput, StepResult, step
-from fmnist_dask.workflow.steps._names import IMAGE_DIMS, class_table, unit_of
+from fmnist_dask.workflow.steps._clusters import (
+    SilhouetteChoice,
+    centre_variable,
+    cluster_dataset,
+    cluster_metrics,
+    exactness,
+    measure_silhouette,
+    silhouette_variables,
+)
+from fmnist_dask.workflow.steps._names import unit_of
 
 Whole = Annotated[int, pydantic.Field(ge=1)]
 
@@ -63,7 +69,7 @@ def kmeans_step(
     tol: Annotated[float, pydantic.Field(ge=0)] = 1e-4,
     examples: Annotated[int, pydantic.Field(ge=0, le=50)] = 12,
     engine: Literal["fmnist-dask", "dask-ml"] = "fmnist-dask",
-    silhouette: Literal["none", "exact"] | Annotated[int, pydantic.Field(ge=10)] = "none",
+    silhouette: SilhouetteChoice = "none",
 ) -> Algorithm[StepResult]:
     """Cluster images: many starts on a subset, then exact passes over all images to convergence.
 
@@ -95,24 +101,16 @@ def kmeans_step(
         model = yield from kmeans(data.source, data.n, options, data.split)
     unit = unit_of(data.source)
     clusters = yield from describe_clusters(data.source, model, data.split, examples, unit)
-    fit = None
-    if silhouette != "none":
-        labels = np.asarray(clusters.columns["labels"][:])
-        sample = silhouette if isinstance(silhouette, int) else None
-        fit = yield from silhouettes_of(data.source, labels, len(clusters.size), data.split, sample, data.seed)
-    dataset = _dataset(model, clusters, data, options, engine)
-    if fit is not None:
-        dataset = dataset.assign(_silhouette_variables(fit))
+    fit = yield from measure_silhouette(data, clusters, silhouette)
+    dataset = _dataset(model, clusters, data, options, engine).assign(silhouette_variables(fit))
     return StepResult(
         dataset=dataset,
         metrics={
             "inertia": clusters.inertia / unit**2,
-            "silhouette": None if fit is None else fit.mean,
             "n_iter": model.n_iter,
-            **agreement(clusters.composition[:, 1:]),
-            "n_empty": int((clusters.size == 0).sum()),
+            **cluster_metrics(clusters, fit),
         },
-        exact=True if fit is None or not fit.interval else {"inertia": True, "silhouette": False},
+        exact=exactness(fit, "inertia"),
         n_used=model.n,
         n_total=data.source.n,
         columns=clusters.columns,
@@ -121,77 +119,23 @@ def kmeans_step(
 
 
 def _dataset(model: KMeansModel, clusters: Clusters, data: StepInput, options: KMeansOptions, engine: str) -> Any:
-    import xarray as xr
-
-    source, unit = data.source, unit_of(data.source)
-    image = IMAGE_DIMS[: len(source.image_shape)]
-    units = {"units": "brightness, 0 to 1"}
-    table = class_table(source.class_names, clusters.composition)
-    if source.feature_dtype == "uint8":
-        centres: Any = (("cluster", *image), (model.centres / unit).reshape(-1, *source.image_shape), units)
-    else:
-        centres = (("cluster", "feature"), model.centres)
-    variables: dict[str, Any] = {
-        "cluster_centers": centres,
-        "mean_image": (("cluster", *image), clusters.mean_image / 255, units),
-        "size": ("cluster", clusters.size),
-        "inertia_of_cluster": ("cluster", clusters.inertia_of_cluster / unit**2),
-        "history": (("start", "iteration"), _padded(model.history) / unit**2),
-        "start_inertia": ("candidate", model.start_inertia / unit**2),
-    }
-    coords: dict[str, Any] = {}
-    if source.class_names:
-        variables["composition"] = (("cluster", "class"), clusters.composition[:, table.columns])
-        coords["class"] = table.names
-    for kind in ("nearest", "farthest"):
-        variables |= _examples(kind, clusters, data, image, len(clusters.size))
-    attrs = {
-        "split": data.split,
-        "on": data.on,
-        "n_clusters": len(clusters.size),
-        "n_init": options.n_init,
-        "n_iter": model.n_iter,
-        "subset_rows": model.subset,
-        "engine": engine,
-    }
-    return xr.Dataset(variables, coords=coords, attrs=attrs)
-
-
-def _silhouette_variables(fit: Silhouette) -> dict[str, Any]:
-    words = f"± {fit.interval:.4f} (95 %), of {len(fit.rows):,} images" if fit.interval else "of all images"
-    return {
-        "silhouette_of_cluster": ("cluster", fit.of_cluster),
-        "silhouette": ("measured", fit.values, {"long_name": f"silhouette {words}"}),
-        "silhouette_row": ("measured", fit.rows),
-        "silhouette_interval": ((), fit.interval),
-    }
-
-
-def _examples(kind: str, clusters: Clusters, data: StepInput, image: tuple[str, ...], k: int) -> dict[str, Any]:
-    """Rows, distances, labels and thumbnails of the nearest or farthest images, padded with row −1."""
-    ranked = clusters.examples[kind]
-    most = max((len(found["row"]) for found in ranked.values()), default=0)
-    if not most:
-        return {}
-    thumbnails = next(iter(ranked.values()))["image"].shape[1:]
-    rows = np.full((k, most), -1, dtype=np.int64)
-    distances = np.full((k, most), np.nan)
-    labels = np.full((k, most), -1, dtype=np.int16)
-    images = np.zeros((k, most, *thumbnails), dtype=np.uint8)
-    for cluster, found in ranked.items():
-        count = len(found["row"])
-        rows[cluster, :count] = found["row"]
-        distances[cluster, :count] = np.sqrt(np.abs(found["key"])) / unit_of(data.source)
-        images[cluster, :count] = found["image"]
-    held = rows >= 0
-    labels[held] = values_at(data.source, "label", rows[held])
-    dims = ("cluster", "rank")
-    return {
-        f"{kind}_row": (dims, rows),
-        f"{kind}_distance": (dims, distances),
-        f"{kind}_label": (dims, labels),
-        f"{kind}_image": ((*dims, *(f"thumbnail_{dim}" for dim in image)), images),
-    }
+    unit = unit_of(data.source)
+    return cluster_dataset(
+        clusters,
+        data,
+        {
+            **centre_variable("cluster_centers", model.centres, data.source),
+            "history": (("start", "iteration"), _padded(model.history) / unit**2),
+            "start_inertia": ("candidate", model.start_inertia / unit**2),
+        },
+        {
+            "n_clusters": len(clusters.size),
+            "n_init": options.n_init,
+            "n_iter": model.n_iter,
+            "subset_rows": model.subset,
+            "engine": engine,
+        },
+    )
 
 
 def _padded(history: list[list[float]]) -> AnyArray:

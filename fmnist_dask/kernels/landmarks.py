@@ -1,0 +1,83 @@
+"""Affinities of rows to the landmarks nearest to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fmnist_dask.kernels.projection import PANEL_ROWS, panels
+from fmnist_dask.typing import AnyArray, FloatArray, IntArray
+
+#: Affinities of a row add up to this, in whole numbers: their sums over rows are exact.
+UNIT_BITS = 20
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """Points that stand for all samples.
+
+    Attributes
+    ----------
+    centres : float64 array, shape (p, d)
+    neighbours
+        Landmarks that a row has an affinity to: the nearest ones.
+    width
+        Twice the variance of the Gaussian kernel; in squared units of the features.
+    """
+
+    centres: FloatArray
+    neighbours: int
+    width: float
+
+    def nearest(self, features: AnyArray, rows: IntArray) -> tuple[IntArray, FloatArray]:
+        """The landmarks nearest to each row, in ascending order, and squared distances; both of shape (m, neighbours).
+
+        Parameters
+        ----------
+        features : uint8 or float array, shape (m, d)
+        rows : int64 array, shape (m,)
+            Absolute rows, ascending: results are the same however rows are cut into blocks that begin at multiples of
+            a panel.
+        """
+        p = len(self.centres)
+        r = min(self.neighbours, p)
+        shift = self.centres.mean(axis=0)
+        columns = np.ascontiguousarray((self.centres - shift).T)
+        squares = np.einsum("dp,dp->p", columns, columns)
+        index, distance = np.empty((len(features), r), np.int64), np.empty((len(features), r))
+        for part in panels(rows):
+            values = features[part] - shift
+            found = values @ columns
+            found *= -2
+            found += squares
+            near = np.argpartition(found, r - 1, axis=1)[:, :r] if r < p else np.broadcast_to(np.arange(p), found.shape)
+            near = np.sort(near, axis=1)
+            index[part] = near
+            own = np.einsum("md,md->m", values, values)
+            distance[part] = np.maximum(np.take_along_axis(found, near, axis=1) + own[:, None], 0)
+        return index, distance
+
+    def affinities(self, features: AnyArray, rows: IntArray) -> tuple[IntArray, IntArray]:
+        """Landmarks of each row, and affinities to them as whole numbers that add up to about 2²⁰; (m, neighbours)."""
+        index, distance = self.nearest(features, rows)
+        # Relative to the nearest: that of a row far from all landmarks would vanish.
+        weight = np.exp((distance.min(axis=1, keepdims=True) - distance) / self.width)
+        weight /= weight.sum(axis=1, keepdims=True)
+        return index, np.rint(weight * 2**UNIT_BITS).astype(np.int64)
+
+
+def add_products(total: IntArray, index: IntArray, weight: IntArray) -> None:
+    """Add ``Σ z zᵀ`` over sparse rows z to ``total``, shape (p, p); exact."""
+    from scipy.sparse import csr_array
+
+    m, r = index.shape
+    starts = np.arange(0, (m + 1) * r, r)
+    sparse = csr_array((weight.ravel(), index.ravel(), starts), shape=(m, len(total)))
+    found = (sparse.T @ sparse).tocoo()
+    total[found.row, found.col] += found.data  # no entry is twice in a product
+
+
+def landmark_bytes(d: int, p: int, r: int, rows: int) -> int:
+    """Memory of :meth:`Landmarks.affinities` beyond rows and landmarks."""
+    return 8 * PANEL_ROWS * (3 * p + 2 * d) + 8 * p * (d + 2) + 40 * rows * r

@@ -1,0 +1,114 @@
+"""What results of all ways to cluster have in common: what is in each cluster, and how well it fits."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pydantic
+
+from fmnist_dask.models.clusters import Clusters, agreement
+from fmnist_dask.models.silhouette import Silhouette, silhouette
+from fmnist_dask.passes.hashes import values_at
+from fmnist_dask.passes.protocol import Algorithm, Readable
+from fmnist_dask.typing import FloatArray
+from fmnist_dask.workflow.registry import StepInput
+from fmnist_dask.workflow.steps._names import IMAGE_DIMS, class_table, unit_of
+
+#: Whether silhouettes are measured: of all images, or of so many at random against all.
+SilhouetteChoice = Literal["none", "exact"] | Annotated[int, pydantic.Field(ge=10)]
+
+
+def measure_silhouette(data: StepInput, clusters: Clusters, choice: str | int) -> Algorithm[Silhouette | None]:
+    """Silhouettes in the space that was clustered, if they are asked for."""
+    if choice == "none":
+        return None
+    labels = np.asarray(clusters.columns["labels"][:])
+    sample = choice if isinstance(choice, int) else None
+    return (yield from silhouette(data.source, labels, len(clusters.size), data.split, sample, data.seed))
+
+
+def cluster_metrics(clusters: Clusters, fit: Silhouette | None) -> dict[str, Any]:
+    """Numbers by which ways to cluster are compared."""
+    return {
+        "silhouette": None if fit is None else fit.mean,
+        **agreement(clusters.composition[:, 1:]),
+        "n_empty": int((clusters.size == 0).sum()),
+    }
+
+
+def exactness(fit: Silhouette | None, objective: str) -> bool | dict[str, bool]:
+    """Whether results are exact: all but the silhouette, where that is of a random part."""
+    return True if fit is None or not fit.interval else {objective: True, "silhouette": False}
+
+
+def centre_variable(name: str, centres: FloatArray, source: Readable) -> dict[str, Any]:
+    """Centres as images where features are pixels; brightness from 0 to 1."""
+    if source.feature_dtype != "uint8":
+        return {name: (("cluster", "feature"), centres)}
+    image = IMAGE_DIMS[: len(source.image_shape)]
+    units = {"units": "brightness, 0 to 1"}
+    return {name: (("cluster", *image), (centres / unit_of(source)).reshape(-1, *source.image_shape), units)}
+
+
+def cluster_dataset(clusters: Clusters, data: StepInput, more: dict[str, Any], attrs: dict[str, Any]) -> Any:
+    """What each cluster holds, as a dataset; ``more`` variables and attributes beside it."""
+    import xarray as xr
+
+    source, unit = data.source, unit_of(data.source)
+    image = IMAGE_DIMS[: len(source.image_shape)]
+    table = class_table(source.class_names, clusters.composition)
+    variables: dict[str, Any] = {
+        **more,
+        "mean_image": (("cluster", *image), clusters.mean_image / 255, {"units": "brightness, 0 to 1"}),
+        "size": ("cluster", clusters.size),
+        "inertia_of_cluster": ("cluster", clusters.inertia_of_cluster / unit**2),
+    }
+    coords: dict[str, Any] = {}
+    if source.class_names:
+        variables["composition"] = (("cluster", "class"), clusters.composition[:, table.columns])
+        coords["class"] = table.names
+    for kind in ("nearest", "farthest"):
+        variables |= _examples(kind, clusters, data, image, len(clusters.size))
+    return xr.Dataset(variables, coords=coords, attrs={"split": data.split, "on": data.on, **attrs})
+
+
+def silhouette_variables(fit: Silhouette | None) -> dict[str, Any]:
+    """Of all clusters and of each image that was measured; nothing where none was."""
+    if fit is None:
+        return {}
+    words = f"± {fit.interval:.4f} (95 %), of {len(fit.rows):,} images" if fit.interval else "of all images"
+    return {
+        "silhouette_of_cluster": ("cluster", fit.of_cluster),
+        "silhouette": ("measured", fit.values, {"long_name": f"silhouette {words}"}),
+        "silhouette_row": ("measured", fit.rows),
+        "silhouette_label": ("measured", fit.labels.astype(np.int32)),
+        "silhouette_interval": ((), fit.interval),
+    }
+
+
+def _examples(kind: str, clusters: Clusters, data: StepInput, image: tuple[str, ...], k: int) -> dict[str, Any]:
+    """Rows, distances, labels and thumbnails of the nearest or farthest images, padded with row −1."""
+    ranked = clusters.examples[kind]
+    most = max((len(found["row"]) for found in ranked.values()), default=0)
+    if not most:
+        return {}
+    thumbnails = next(iter(ranked.values()))["image"].shape[1:]
+    rows = np.full((k, most), -1, dtype=np.int64)
+    distances = np.full((k, most), np.nan)
+    labels = np.full((k, most), -1, dtype=np.int16)
+    images = np.zeros((k, most, *thumbnails), dtype=np.uint8)
+    for cluster, found in ranked.items():
+        count = len(found["row"])
+        rows[cluster, :count] = found["row"]
+        distances[cluster, :count] = np.sqrt(np.abs(found["key"])) / unit_of(data.source)
+        images[cluster, :count] = found["image"]
+    held = rows >= 0
+    labels[held] = values_at(data.source, "label", rows[held])
+    dims = ("cluster", "rank")
+    return {
+        f"{kind}_row": (dims, rows),
+        f"{kind}_distance": (dims, distances),
+        f"{kind}_label": (dims, labels),
+        f"{kind}_image": ((*dims, *(f"thumbnail_{dim}" for dim in image)), images),
+    }
