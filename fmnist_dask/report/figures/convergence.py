@@ -41,7 +41,7 @@ def objective_lines(histories: Sequence[FloatArray], best: int, x_label: str, y_
             plot.scatter("pass", "value", source=source, size=5 if few else 3, fill_color=colour, line_color=None)
         )
     plot.xaxis.ticker = BasicTicker(min_interval=1, desired_num_ticks=6)
-    plot.yaxis.formatter = NumeralTickFormatter(format="0,0.[00]")
+    plot.yaxis.formatter = NumeralTickFormatter(format="0,0.[0000]")
     plot.xgrid.grid_line_color = None
     add_hover(plot, [("start", "@start"), ("pass", "@pass"), (y_label, "@value{0,0.0000}")], dots)
     return plot

@@ -37,7 +37,7 @@ def silhouette_outlines(values: FloatArray, labels: IntArray, order: Sequence[in
     gap = GAPS / max(len(order), 1)
     low = min(0.0, float(values.min(initial=0.0)))
     plot = chart(
-        height=max(300, 22 * len(order)),
+        height=max(340, 26 * len(order)),
         x_label="silhouette",
         y_label="cluster",
         x_range=(low - 0.02, max(float(values.max(initial=0.1)), mean) + 0.02),

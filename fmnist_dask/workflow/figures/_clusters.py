@@ -51,8 +51,8 @@ class ClusterTable:
     on: str
 
     @classmethod
-    def of(cls, dataset: xarray.Dataset) -> ClusterTable:
-        """Read the small variables."""
+    def of(cls, dataset: xarray.Dataset, by: str = "") -> ClusterTable:
+        """Read the small variables; ``by`` what other method than k-means."""
         size = values(dataset, "size").astype(np.int64)
         classes = names(dataset, "class")
         labelled = "composition" in dataset and is_labelled(classes)
@@ -62,7 +62,7 @@ class ClusterTable:
             order=np.argsort(-size, kind="stable").tolist(),
             classes=classes,
             composition=values(dataset, "composition").astype(np.int64) if labelled else None,
-            on={"pixels": "pixels", "embedding": "the embedding"}.get(on, f"the codes of {on}"),
+            on={"pixels": "pixels", "embedding": "the embedding"}.get(on, f"the codes of {on}") + (by and f" by {by}"),
         )
 
     @property

@@ -21,7 +21,7 @@ MOST_LEAVES = 60
 
 def figures(dataset: xarray.Dataset, context: ReportContext) -> Contribution:
     """What the clusters are, and how they merge."""
-    table = ClusterTable.of(dataset)
+    table = ClusterTable.of(dataset, "Ward's method")
     sections = [clusters_section(dataset, table, context)]
     if table.composition is not None:
         sections.append(composition_section(table.classes, table.composition, table.size, table.on, context))
@@ -52,7 +52,7 @@ def _tree_section(dataset: xarray.Dataset, table: ClusterTable, context: ReportC
     else:
         blocks.append(Text("There is nothing to merge."))
     return Section(
-        title=f"How clusters merge: hierarchy of {table.on}",
+        title=f"How clusters merge: clusters of {table.on}",
         short="Hierarchy",
         anchor="hierarchy",
         lead=lead,

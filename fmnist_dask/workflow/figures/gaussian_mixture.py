@@ -17,7 +17,7 @@ from fmnist_dask.workflow.registry import ReportContext
 
 def figures(dataset: xarray.Dataset, context: ReportContext) -> Contribution:
     """What the components are."""
-    table = ClusterTable.of(dataset)
+    table = ClusterTable.of(dataset, "a Gaussian mixture")
     sections = [clusters_section(dataset, table, context)]
     if table.composition is not None:
         sections.append(composition_section(table.classes, table.composition, table.size, table.on, context))
@@ -35,7 +35,7 @@ def _convergence_section(dataset: xarray.Dataset, table: ClusterTable, context: 
     else:
         blocks.append(Text("There is no more to draw: EM took one pass."))
     return Section(
-        title=f"How it converged: mixture of {table.on}",
+        title=f"How it converged: clusters of {table.on}",
         short="Convergence",
         anchor="convergence",
         lead=_sentence(dataset, context, len(history)),

@@ -20,7 +20,7 @@ APART = 1e-9
 
 def figures(dataset: xarray.Dataset, context: ReportContext) -> Contribution:
     """What the clusters are."""
-    table = ClusterTable.of(dataset)
+    table = ClusterTable.of(dataset, "spectral clustering")
     sections = [clusters_section(dataset, table, context)]
     if table.composition is not None:
         sections.append(composition_section(table.classes, table.composition, table.size, table.on, context))
@@ -47,7 +47,7 @@ def _graph_section(dataset: xarray.Dataset, table: ClusterTable, context: Report
         ),
     )
     return Section(
-        title=f"The graph: spectral clusters of {table.on}",
+        title=f"The graph: clusters of {table.on}",
         short="Graph",
         anchor="graph",
         lead=lead,
