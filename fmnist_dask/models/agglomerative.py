@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from fmnist_dask.errors import UsageError
 from fmnist_dask.kernels.ward import cut, ward_bytes, weighted_ward
 from fmnist_dask.models.grids import grid_of
 from fmnist_dask.models.kmeans import KMeansOptions, kmeans
@@ -98,10 +97,8 @@ def agglomerative(
     Raises
     ------
     UsageError
-        Fewer than two samples, or features that are not finite.
+        Features that are not finite.
     """
-    if n < 2:
-        raise UsageError(f"a hierarchy of {n} sample{'' if n == 1 else 's'}", "give 2 images or more")
     exact = n <= options.micro_clusters
     found: dict[str, Any] = {}
     if source.feature_dtype != "uint8" or exact:

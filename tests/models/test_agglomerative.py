@@ -100,7 +100,7 @@ def test_what_clusters_of_a_split_hold() -> None:
 @pytest.mark.parametrize(
     ("given", "values", "words"),
     [
-        ({}, np.ones((1, 2)), "a hierarchy of 1 sample"),
+        ({}, np.ones((1, 2)), "a minimum of 2 is required"),
         ({"linkage": "single"}, np.ones((3, 2)), "'linkage' parameter"),
         ({"micro_clusters": 1}, np.ones((3, 2)), "'micro_clusters' parameter"),
         ({}, da.from_array(np.array([[1.0, np.inf], [0.0, 1.0]])), "NaN or infinity, the first in row 0"),

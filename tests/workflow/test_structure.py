@@ -1,4 +1,4 @@
-"""The steps pca and kmeans through a whole run: on pixels, on codes, by dask-ml, and on collections that are odd."""
+"""The steps pca and those that cluster through whole runs: on pixels, on codes, by dask-ml, on odd collections."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from sklearn.metrics import normalized_mutual_info_score, silhouette_samples
+from sklearn.mixture import GaussianMixture
 from support import random_images, stored
 
 import fmnist_dask
@@ -57,6 +59,71 @@ def test_clusters_of_pixels_and_of_codes(cluster: Connection, tmp_path: Path) ->
     assert list(table.columns) == names
     np.testing.assert_array_equal(table["coded"], run["coded"]["labels"].values)
     assert run.manifest["steps"]["coded"]["on"] == "pca"
+
+
+#: Ways to cluster, and what the number of clusters is called.
+WAYS = {"gaussian_mixture": "n_components", "agglomerative": "n_clusters", "spectral": "n_clusters"}
+
+
+def test_other_ways_to_cluster(cluster: Connection, tmp_path: Path) -> None:
+    steps: dict[str, Any] = {"pca": {"uses": "pca", "with": {"n_components": 6}}}
+    for name, number in WAYS.items():
+        options = {number: 10, "silhouette": "exact", "examples": 3}
+        steps[name] = {"uses": name, "on": "pca", "split": "train", "with": options}
+    run = run_steps(steps, "digits", cluster, tmp_path)
+    collection = run.collection
+    train = collection.read("split", 0, collection.n) == 0
+    codes = run["pca"]["codes"].values.astype(np.float64)
+    image = collection.read("image", 0, collection.n).reshape(collection.n, -1)
+    classes = collection.read("label", 0, collection.n)
+    for name in WAYS:
+        found, metrics = run[name].load(), run.metrics[name]
+        labels = found["labels"].values
+        np.testing.assert_array_equal(labels >= 0, train)
+        np.testing.assert_array_equal(found["size"], np.bincount(labels[train], minlength=10))
+        expected = np.stack([image[labels == k].mean(axis=0) / 255 for k in range(10)])
+        np.testing.assert_allclose(found["mean_image"].values.reshape(10, -1), expected, rtol=1e-9)
+        centres = found["means" if name == "gaussian_mixture" else "cluster_centers"].values
+        squares = ((codes[train] - centres[labels[train]]) ** 2).sum()
+        assert found["inertia_of_cluster"].sum() == pytest.approx(squares, rel=1e-6)
+        silhouettes = silhouette_samples(codes[train], labels[train])
+        assert metrics["silhouette"] == pytest.approx(silhouettes.mean(), abs=1e-6)
+        np.testing.assert_allclose(found["silhouette"], silhouettes, atol=1e-5)
+        assert metrics["nmi"] == pytest.approx(normalized_mutual_info_score(classes[train], labels[train]), abs=1e-9)
+        assert metrics["nmi"] > 0.5
+    mixture = run["gaussian_mixture"].load()
+    precisions = np.linalg.inv(mixture["covariances"].values)
+    model = GaussianMixture(
+        10, weights_init=mixture["weights"], means_init=mixture["means"], precisions_init=precisions
+    )
+    model.weights_, model.means_ = mixture["weights"].values, mixture["means"].values
+    model.precisions_cholesky_ = np.linalg.cholesky(precisions)
+    likelihood = run.metrics["gaussian_mixture"]["log_likelihood"]
+    assert likelihood == pytest.approx(model.score(codes[train]), abs=1e-6)
+    assert run.metrics["gaussian_mixture"]["bic"] == pytest.approx(model.bic(codes[train]), rel=1e-6)
+    page = (run.path / "report.html").read_text(encoding="utf-8")
+    assert "cannot be shown" not in page
+    for words in ("by a Gaussian mixture", "by Ward", "by spectral clustering", "Silhouettes", "Eigenvalues"):
+        assert words in page
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("kind", ["colour without labels", "all the same", "one image"])
+def test_other_ways_to_cluster_odd_collections(kind: str, way: str, cluster: Connection, tmp_path: Path) -> None:
+    from support import ArraySource
+
+    image, clusters = {
+        "colour without labels": (random_images(300, (6, 5, 3)), 4),
+        "all the same": (np.full((40, 5, 5), 9, np.uint8), 2),
+        "one image": (random_images(1, (5, 5)), 1),
+    }[kind]
+    collection = stored(ArraySource(image, None, {"all": len(image)}), tmp_path / "odd.zarr")
+    steps = {"clusters": {"uses": way, "with": {WAYS[way]: clusters, "silhouette": "exact"}}}
+    run = run_steps(steps, collection.path, cluster, tmp_path)
+    assert run.manifest["status"] == "SUCCEEDED"
+    assert run["clusters"]["size"].sum() == len(image)
+    assert run.metrics["clusters"]["nmi"] is None
+    assert "cannot be shown" not in (run.path / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("kind", ["colour without labels", "all the same", "one image", "a few images"])

@@ -85,6 +85,12 @@ class AgglomerativeClustering(ClusterMixin, BaseEstimator):  # type: ignore[misc
         samples = read(self, X, reset=True, counted=True)
         n_clusters = checks.whole(self, "n_clusters", 1)
         checks.one_of(self, "linkage", ("ward",))
+        n = int(samples.values.shape[0])
+        if n < 2:
+            raise UsageError(
+                f"Found array with {n} sample(s) while a minimum of 2 is required by AgglomerativeClustering.",
+                "give 2 or more",
+            )
         options = AgglomerativeOptions(checks.whole(self, "micro_clusters", 2), seed_of(self.random_state))
         model: AgglomerativeModel = samples.run(lambda source, n: agglomerative(source, n, options))
         self._model = model

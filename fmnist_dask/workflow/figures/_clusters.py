@@ -42,6 +42,8 @@ class ClusterTable:
         ``None`` where nothing is labelled.
     on
         What the clusters are of, in words.
+    exact
+        Whether the method is; what clusters hold is counted exactly anyway.
     """
 
     size: IntArray
@@ -49,6 +51,7 @@ class ClusterTable:
     classes: list[str]
     composition: IntArray | None
     on: str
+    exact: bool = True
 
     @classmethod
     def of(cls, dataset: xarray.Dataset, by: str = "") -> ClusterTable:
@@ -63,6 +66,7 @@ class ClusterTable:
             classes=classes,
             composition=values(dataset, "composition").astype(np.int64) if labelled else None,
             on={"pixels": "pixels", "embedding": "the embedding"}.get(on, f"the codes of {on}") + (by and f" by {by}"),
+            exact=bool(dataset.attrs.get("exact", 1)),
         )
 
     @property
@@ -125,7 +129,7 @@ def clusters_section(dataset: xarray.Dataset, table: ClusterTable, context: Repo
         short="Clusters",
         anchor="clusters",
         lead=lead,
-        basis=context_basis(context),
+        basis=context_basis(context, exact=table.exact, inexact="approximate method"),
         blocks=tuple(blocks),
         order=ORDER_CLUSTERS,
     )

@@ -45,7 +45,7 @@ def silhouette_sections(dataset: xarray.Dataset, table: ClusterTable, context: R
             short="Silhouettes",
             anchor="silhouettes",
             lead=lead,
-            basis=context_basis(context),
+            basis=context_basis(context, exact=not interval),
             blocks=(figure,),
             order=ORDER_SILHOUETTE,
         )

@@ -56,7 +56,7 @@ def _tree_section(dataset: xarray.Dataset, table: ClusterTable, context: ReportC
         short="Hierarchy",
         anchor="hierarchy",
         lead=lead,
-        basis=context_basis(context),
+        basis=context_basis(context, exact=table.exact, inexact="approximate method"),
         blocks=tuple(blocks),
         order=ORDER_CONVERGENCE,
     )

@@ -51,7 +51,7 @@ def _graph_section(dataset: xarray.Dataset, table: ClusterTable, context: Report
         short="Graph",
         anchor="graph",
         lead=lead,
-        basis=context_basis(context),
+        basis=context_basis(context, exact=table.exact, inexact="approximate method"),
         blocks=blocks,
         order=ORDER_CONVERGENCE,
     )

@@ -142,5 +142,6 @@ def _dataset(model: SpectralModel, clusters: Clusters, data: StepInput, means: F
             "n_neighbors": model.coordinates.landmarks.neighbours,
             "width": model.width / unit**2,
             "n_iter": model.clusters.n_iter,
+            "exact": 0,
         },
     )
