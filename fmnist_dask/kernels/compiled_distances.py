@@ -65,3 +65,40 @@ def add_near_distances(  # type: ignore[no-untyped-def]  # pragma: no cover - co
             distance = np.floor(np.sqrt(square) * scale + 0.5)
             mine[j] += distance
             left_sums[i, right_labels[j]] += distance
+
+
+@numba.njit(nogil=True, cache=True)
+def smallest_of_rows(scores, index, least):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    """Columns of the smallest scores of each row, in ascending order of the columns; of equals, the first.
+
+    Parameters
+    ----------
+    scores : float64 array, shape (m, p)
+    index : int64 array, shape (m, r)
+        Filled with columns.
+    least : float64 array, shape (m, r)
+        Filled with their scores.
+    """
+    r = index.shape[1]
+    for i in range(scores.shape[0]):
+        for slot in range(r):
+            index[i, slot] = slot
+            least[i, slot] = scores[i, slot]
+        worst = 0
+        for slot in range(1, r):
+            if least[i, slot] >= least[i, worst]:
+                worst = slot
+        bound = least[i, worst]
+        for j in range(r, scores.shape[1]):
+            if scores[i, j] < bound:
+                # Those behind move up, so that columns stay in order.
+                for slot in range(worst, r - 1):
+                    index[i, slot] = index[i, slot + 1]
+                    least[i, slot] = least[i, slot + 1]
+                index[i, r - 1] = j
+                least[i, r - 1] = scores[i, j]
+                worst = 0
+                for slot in range(1, r):
+                    if least[i, slot] >= least[i, worst]:
+                        worst = slot
+                bound = least[i, worst]

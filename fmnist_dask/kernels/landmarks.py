@@ -40,6 +40,8 @@ class Landmarks:
             Absolute rows, ascending: results are the same however rows are cut into blocks that begin at multiples of
             a panel.
         """
+        from fmnist_dask.kernels.compiled_distances import smallest_of_rows
+
         p = len(self.centres)
         r = min(self.neighbours, p)
         shift = self.centres.mean(axis=0)
@@ -51,11 +53,9 @@ class Landmarks:
             found = values @ columns
             found *= -2
             found += squares
-            near = np.argpartition(found, r - 1, axis=1)[:, :r] if r < p else np.broadcast_to(np.arange(p), found.shape)
-            near = np.sort(near, axis=1)
-            index[part] = near
-            own = np.einsum("md,md->m", values, values)
-            distance[part] = np.maximum(np.take_along_axis(found, near, axis=1) + own[:, None], 0)
+            smallest_of_rows(found, index[part], distance[part])
+            distance[part] += np.einsum("md,md->m", values, values)[:, None]
+        np.maximum(distance, 0, out=distance)
         return index, distance
 
     def affinities(self, features: AnyArray, rows: IntArray) -> tuple[IntArray, IntArray]:

