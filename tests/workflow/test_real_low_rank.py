@@ -49,6 +49,7 @@ def test_two_directions_are_the_best_there_are_and_64_fill_in_better_than_neighb
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_best_single_model_is_a_third_better_than_neighbours(run):
     found = run({"filled": {"uses": "low_rank", "split": "train", "mask": MASK, "with": {"rank": 500}}})
     assert found.metrics["filled"]["rmse_heldout"] <= 0.082
@@ -111,6 +112,7 @@ def test_few_codes_tell_classes_as_well_as_published_ones_do(run):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_mixture_beats_the_best_single_model(run):
     """Of the test images; of the 60,000 training images README has the figures."""
     parameters = {"rank": 300, "groups": 6, "max_iter": 1}
