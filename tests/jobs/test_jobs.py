@@ -255,6 +255,7 @@ def test_a_cluster_that_is_kept_on_another_host_is_left_alone(terminal: Terminal
     assert state.is_file()
 
 
+@pytest.mark.slow
 def test_of_two_who_submit_at_once_one_is_refused(terminal: Terminal) -> None:
     command = ("submit", "long.yaml", "--only", "duplicates", "--cluster", "cluster.yaml", "--out", "runs/one")
     both = [terminal.begin(*command) for _ in range(2)]
@@ -293,6 +294,7 @@ def test_a_cluster_is_started_once_and_given_up_by_an_interrupt(terminal: Termin
     assert terminal.json("cluster", "list") == []
 
 
+@pytest.mark.slow
 def test_what_was_to_be_forgotten_is_forgotten_by_who_goes_on(terminal: Terminal) -> None:
     from fmnist_dask.workflow.job import read_job
     from fmnist_dask.workflow.rundir import RunDirectory

@@ -48,14 +48,14 @@ def test_one_fit_has_any_number_of_clusters() -> None:
 
 
 def test_many_samples_are_gathered_first() -> None:
-    values = blobs(20_000)
+    values = blobs(8_000)
     found = AgglomerativeClustering(6, micro_clusters=100, random_state=0).fit(values)
     assert found.n_leaves_ == 100
-    assert found.micro_sizes_.sum() == 20_000
+    assert found.micro_sizes_.sum() == 8_000
     truth = np.random.default_rng(0)
     truth.normal(0, 5, (6, 3))
-    assert adjusted_rand_score(found.labels_, truth.integers(0, 6, 20_000)) > 0.999
-    for chunks in (3001, 512):
+    assert adjusted_rand_score(found.labels_, truth.integers(0, 6, 8_000)) > 0.999
+    for chunks in (3001,):
         lazy = da.from_array(values, chunks=(chunks, 3))
         again = AgglomerativeClustering(6, micro_clusters=100, random_state=0).fit(lazy)
         np.testing.assert_array_equal(again.linkage_matrix_, found.linkage_matrix_)

@@ -196,6 +196,7 @@ def test_batches_add_up_to_all_samples():
         assert parts.noise_variance_ == pytest.approx(whole.noise_variance_, rel=1e-7)
 
 
+@pytest.mark.slow
 def test_batches_of_codes_come_near_to_passes_over_all():
     values, missing = positive(), holes()
     both = {"regularization_x": "non-negative", "regularization_y": "non-negative", "random_state": 0}

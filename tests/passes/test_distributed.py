@@ -194,6 +194,7 @@ def kill_a_worker_when(client, condition):
     return killed, thread
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_a_pass_changes_nothing(single, tmp_path, stores, wanted, expected):
     engine, told = DistributedEngine(single.client, single.workers, tmp_path), []
     scan = Scan({**wanted.reductions, "slow": SlowSum(0.15)}, wanted.columns)

@@ -59,6 +59,7 @@ def test_steps_find_what_they_would_find_without_the_copies(run, source, split):
     assert "Without copies" in (viewed.path / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_the_first_of_equal_images_of_all_splits_is_kept_if_wanted(run, source):
     found = run("across", source, {"once": {"uses": "deduplicated", "with": {"across_splits": True}}})["once"]
     images, labels = random_images(700, (6, 6), 300, seed=4), np.random.default_rng(1).integers(0, 3, 700)

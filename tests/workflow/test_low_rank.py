@@ -139,6 +139,7 @@ def test_filled_images_are_a_source_for_other_workflows(run, tmp_path):
         open_source(second.path)
 
 
+@pytest.mark.slow
 def test_filled_images_of_a_collection_that_grew_lie_by_split(run, tmp_path, cluster):
     """Rows of a split that were appended lie behind those of other splits in the old collection, not in the new one."""
     rng = np.random.default_rng(1)
@@ -187,6 +188,7 @@ def smooth_images(n: int, shape: tuple[int, ...], k: int = 4, seed: int = 0) -> 
     return np.rint(values.clip(0, 255)).astype(np.uint8).reshape(n, *shape)
 
 
+@pytest.mark.slow
 def test_more_values_than_pairs_fit_are_modelled_in_turns(run, tmp_path):
     image = smooth_images(300, (40, 40, 3))
     np.savez(tmp_path / "large.npz", x_train=image, y_train=np.arange(300) % 2)

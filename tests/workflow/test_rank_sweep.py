@@ -28,6 +28,7 @@ def run(tmp_path, monkeypatch, cluster):
     return carry_out
 
 
+@pytest.mark.slow
 def test_accuracy_grows_with_the_rank_and_the_report_says_so(run):
     found = run(
         {"sweep": {"uses": "rank_sweep", "split": "train", "with": SMALL | {"iterations": 2}}},
@@ -80,6 +81,7 @@ def test_images_without_classes_are_refused(run, tmp_path):
         run({"sweep": {"uses": "rank_sweep"}}, str(tmp_path / "plain.npy"))
 
 
+@pytest.mark.slow
 def test_classifiers_that_have_ended_are_not_trained_again(run, monkeypatch):
     """A run that is stopped between ranks goes on with the next one."""
     from fmnist_dask.models import rank_sweep

@@ -49,6 +49,7 @@ def test_what_could_not_be_read_is_listed_in_tables_and_report(tmp_path, damaged
     assert "the file is empty" in page
 
 
+@pytest.mark.slow
 def test_a_step_refuses_missing_pixels_and_names_what_fills_them_in(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     values = random_images(300, (4, 4)).astype(np.float32)
