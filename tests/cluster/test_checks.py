@@ -91,6 +91,7 @@ def test_a_worker_with_another_package(tmp_path, change):
     assert "remedy: install" in said
 
 
+@pytest.mark.slow
 def test_a_directory_that_workers_do_not_see(tmp_path):
     """A worker whose root is elsewhere: what is at a path here is not there."""
     seen = tmp_path / "seen"

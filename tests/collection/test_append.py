@@ -284,6 +284,7 @@ append_rows(LocalEngine(), Collection.open(sys.argv[1]), source)
 """
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_the_old_collection_is_whole(tmp_path):
     place = tmp_path / "x.zarr"
     found = ingested(source_of(0, 1000), place, 256)

@@ -80,6 +80,7 @@ def broken(tmp_path: Path, cluster: Connection) -> Collection:
     return made
 
 
+@pytest.mark.slow
 def test_a_chunk_that_never_reads_is_named_and_harms_nobody_else(
     tmp_path: Path, broken: Collection, cluster: Connection
 ) -> None:

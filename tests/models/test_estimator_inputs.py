@@ -121,6 +121,7 @@ def test_chunks_of_unknown_length_are_counted_for_a_fit(reference: Any) -> None:
 
 
 @pytest.mark.parametrize(("dtype", "weighted"), [("uint8", True), ("float32", False)])
+@pytest.mark.slow
 def test_worker_processes(reference: Any, cluster: Connection, dtype: str, weighted: bool) -> None:
     array = da.from_array(images(dtype), chunks=(800, -1, -1))
     with dask.config.set(scheduler=cluster.client):

@@ -70,6 +70,7 @@ def test_hidden_pixels_are_filled_in_and_scored(run):
     assert found.manifest["steps"]["filled"]["exact"] is False
 
 
+@pytest.mark.slow
 def test_pixels_that_nobody_knows_are_filled_in_without_a_truth(run, tmp_path):
     rng = np.random.default_rng(0)
     smooth = np.kron(random_images(600, (3, 3), seed=2), np.ones((2, 2)))
