@@ -11,13 +11,14 @@ import numpy as np
 from fmnist_dask.collection.block import Block
 from fmnist_dask.collection.layout import EMBEDDING
 from fmnist_dask.collection.place import place_of, reaching, zarr_store
+from fmnist_dask.collection.same_images import SameImages
 from fmnist_dask.collection.store import LEFT_OUT, Collection, configure_zarr
 from fmnist_dask.errors import UsageError
 from fmnist_dask.typing import AnyArray
 
 
 @dataclass(frozen=True)
-class View:
+class View(SameImages):
     """Read like the collection itself: labels, splits and pixels are at hand.
 
     Attributes
@@ -33,36 +34,6 @@ class View:
     base: Collection
     path: str
     version: str
-
-    @property
-    def n(self) -> int:
-        """Number of samples."""
-        return self.base.n
-
-    @property
-    def image_shape(self) -> tuple[int, ...]:
-        """(y, x) or (y, x, channel) of the images."""
-        return self.base.image_shape
-
-    @property
-    def image_bytes(self) -> int:
-        """Bytes of one image."""
-        return self.base.image_bytes
-
-    @property
-    def chunk_rows(self) -> int:
-        """Samples in one chunk."""
-        return self.base.chunk_rows
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names of the classes."""
-        return self.base.class_names
-
-    @property
-    def splits(self) -> dict[str, int]:
-        """Samples of each split, in the order of their codes."""
-        return self.base.splits
 
     @property
     def name(self) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from fmnist_dask.collection.block import Block
+from fmnist_dask.collection.same_images import SameImages
 from fmnist_dask.passes.protocol import Algorithm, Column, Model, Readable, Reduction, Scan, State, Variable
 from fmnist_dask.typing import AnyArray, IntArray
 
@@ -26,7 +27,7 @@ class FeatureMap(Protocol):
 
 
 @dataclass(frozen=True)
-class Mapped:
+class Mapped(SameImages):
     """A collection seen through a map.
 
     Attributes
@@ -39,36 +40,6 @@ class Mapped:
 
     base: Readable
     map: FeatureMap
-
-    @property
-    def n(self) -> int:
-        """Number of samples."""
-        return self.base.n
-
-    @property
-    def image_shape(self) -> tuple[int, ...]:
-        """(y, x) or (y, x, channel) of the images."""
-        return self.base.image_shape
-
-    @property
-    def image_bytes(self) -> int:
-        """Bytes of one image."""
-        return self.base.image_bytes
-
-    @property
-    def chunk_rows(self) -> int:
-        """Samples in one chunk."""
-        return self.base.chunk_rows
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names of the classes."""
-        return self.base.class_names
-
-    @property
-    def splits(self) -> dict[str, int]:
-        """Samples of each split, in the order of their codes."""
-        return self.base.splits
 
     @property
     def n_features(self) -> int:

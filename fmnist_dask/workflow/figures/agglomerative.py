@@ -8,9 +8,8 @@ import xarray
 from fmnist_dask.report.figures.dendrograms import dendrogram
 from fmnist_dask.report.page import ORDER_CONVERGENCE, Block, Contribution, Figure, Section, Text
 from fmnist_dask.report.words import count
-from fmnist_dask.workflow.figures._clusters import ClusterTable, card, clusters_section
-from fmnist_dask.workflow.figures._composition import composition_section
-from fmnist_dask.workflow.figures._silhouette import silhouette_sections
+from fmnist_dask.workflow.figures._cluster_report import cluster_report
+from fmnist_dask.workflow.figures._clusters import ClusterTable
 from fmnist_dask.workflow.figures._text import context_basis, values
 from fmnist_dask.workflow.registry import ReportContext
 
@@ -22,12 +21,7 @@ MOST_LEAVES = 60
 def figures(dataset: xarray.Dataset, context: ReportContext) -> Contribution:
     """What the clusters are, and how they merge."""
     table = ClusterTable.of(dataset, "Ward's method")
-    sections = [clusters_section(dataset, table, context)]
-    if table.composition is not None:
-        sections.append(composition_section(table.classes, table.composition, table.size, table.on, context))
-    sections += silhouette_sections(dataset, table, context)
-    sections.append(_tree_section(dataset, table, context))
-    return Contribution(cards=(card(dataset, table),), sections=tuple(sections))
+    return cluster_report(dataset, context, table, _tree_section(dataset, table, context))
 
 
 def _tree_section(dataset: xarray.Dataset, table: ClusterTable, context: ReportContext) -> Section:

@@ -17,9 +17,8 @@ from fmnist_dask.report.page import (
 )
 from fmnist_dask.report.words import count
 from fmnist_dask.typing import FloatArray
-from fmnist_dask.workflow.figures._clusters import ClusterTable, card, clusters_section
-from fmnist_dask.workflow.figures._composition import composition_section
-from fmnist_dask.workflow.figures._silhouette import silhouette_sections
+from fmnist_dask.workflow.figures._cluster_report import cluster_report
+from fmnist_dask.workflow.figures._clusters import ClusterTable
 from fmnist_dask.workflow.figures._text import context_basis, values
 from fmnist_dask.workflow.registry import ReportContext
 
@@ -29,12 +28,7 @@ MOST_STARTS = 12
 def figures(dataset: xarray.Dataset, context: ReportContext) -> Contribution:
     """What the clusters are."""
     table = ClusterTable.of(dataset)
-    sections = [clusters_section(dataset, table, context)]
-    if table.composition is not None:
-        sections.append(composition_section(table.classes, table.composition, table.size, table.on, context))
-    sections += silhouette_sections(dataset, table, context)
-    sections.append(_convergence_section(dataset, table, context))
-    return Contribution(cards=(card(dataset, table),), sections=tuple(sections))
+    return cluster_report(dataset, context, table, _convergence_section(dataset, table, context))
 
 
 def _convergence_section(dataset: xarray.Dataset, table: ClusterTable, context: ReportContext) -> Section:

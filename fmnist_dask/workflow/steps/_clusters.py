@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import pydantic
 
+from fmnist_dask.kernels.seeding import DIRECTIONS, plane_bytes, search_bytes
 from fmnist_dask.models.clusters import Clusters, agreement
+from fmnist_dask.models.kmeans import KMeansOptions, lanes_of, subset_size
 from fmnist_dask.models.silhouette import Silhouette, silhouette
 from fmnist_dask.passes.hashes import values_at
-from fmnist_dask.passes.protocol import Algorithm, Readable
+from fmnist_dask.passes.parameters import SetsParameter
+from fmnist_dask.passes.protocol import Algorithm, Readable, Scan
+from fmnist_dask.passes.reductions.clusters import ClusterSums
 from fmnist_dask.typing import FloatArray
-from fmnist_dask.workflow.registry import StepInput
+from fmnist_dask.workflow.registry import Foreseen, StepInput
 from fmnist_dask.workflow.steps._names import IMAGE_DIMS, class_table, unit_of
 
 #: Whether silhouettes are measured: of all images, or of so many at random against all.
 SilhouetteChoice = Literal["none", "exact"] | Annotated[int, pydantic.Field(ge=10)]
+
+
+def foreseen_kmeans(data: StepInput, options: KMeansOptions) -> Iterator[Foreseen]:
+    """The search for starts of a k-means, and its widest iteration."""
+    source, d = data.source, data.source.n_features
+    k, rows = options.n_clusters, subset_size(source, data.n, options)
+    features = rows * d * np.dtype(source.feature_dtype).itemsize
+    yield Foreseen("starts plane", calls=1, task_bytes=plane_bytes(rows, d), shared_bytes=features)
+    width = min(DIRECTIONS, d)
+    cost = search_bytes(rows, width, k)
+    yield Foreseen("starts", calls=options.n_init, task_bytes=cost, shared_bytes=4 * rows * width)
+    sets = SetsParameter.of([np.zeros((k, d))] * lanes_of(options, d))
+    yield Foreseen("each iteration", Scan({"sums": ClusterSums(sets)}, split=data.split))
 
 
 def measure_silhouette(data: StepInput, clusters: Clusters, choice: str | int) -> Algorithm[Silhouette | None]:

@@ -8,14 +8,12 @@ from typing import Annotated, Any
 import numpy as np
 import pydantic
 
-from fmnist_dask.kernels.seeding import DIRECTIONS, plane_bytes, search_bytes
 from fmnist_dask.kernels.ward import ward_bytes
 from fmnist_dask.models.agglomerative import AgglomerativeModel, AgglomerativeOptions, agglomerative
 from fmnist_dask.models.clusters import Clusters, clusters_of, labelled_scan
-from fmnist_dask.models.kmeans import KMeansOptions, subset_size
+from fmnist_dask.models.kmeans import KMeansOptions
 from fmnist_dask.passes.parameters import SetsParameter, grid_scale
 from fmnist_dask.passes.protocol import Algorithm, Scan
-from fmnist_dask.passes.reductions.clusters import ClusterSums
 from fmnist_dask.workflow.registry import Foreseen, StepInput, StepResult, step
 from fmnist_dask.workflow.steps._clusters import (
     SilhouetteChoice,
@@ -23,6 +21,7 @@ from fmnist_dask.workflow.steps._clusters import (
     cluster_dataset,
     cluster_metrics,
     exactness,
+    foreseen_kmeans,
     measure_silhouette,
     silhouette_variables,
 )
@@ -33,16 +32,10 @@ def _foresees(
     data: StepInput, *, n_clusters: int, micro_clusters: int, examples: int, **others: Any
 ) -> Iterator[Foreseen]:
     """The k-means that makes small clusters, the hierarchy, and what clusters hold."""
-    source, d = data.source, data.source.n_features
+    d = data.source.n_features
     m = max(1, min(micro_clusters, data.n))
     if data.n > micro_clusters:
-        rows = subset_size(source, data.n, KMeansOptions(m, n_init=1))
-        features = rows * d * np.dtype(source.feature_dtype).itemsize
-        yield Foreseen("starts plane", calls=1, task_bytes=plane_bytes(rows, d), shared_bytes=features)
-        width = min(DIRECTIONS, d)
-        yield Foreseen("starts", calls=1, task_bytes=search_bytes(rows, width, m), shared_bytes=4 * rows * width)
-        sets = SetsParameter.of([np.zeros((m, d))])
-        yield Foreseen("each iteration", Scan({"sums": ClusterSums(sets)}, split=data.split))
+        yield from foreseen_kmeans(data, KMeansOptions(m, n_init=1))
     yield Foreseen("hierarchy", calls=1, task_bytes=ward_bytes(m), shared_bytes=8 * m * (d + 1))
     linkage = np.column_stack([np.zeros(m - 1), np.arange(1, m), np.zeros(m - 1), np.ones(m - 1)]).astype(np.float64)
     model = AgglomerativeModel(

@@ -8,12 +8,9 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import pydantic
 
-from fmnist_dask.kernels.seeding import DIRECTIONS, plane_bytes, search_bytes
 from fmnist_dask.models.clusters import Clusters, describe_clusters, members_scan
-from fmnist_dask.models.kmeans import KMeansModel, KMeansOptions, kmeans, lanes_of, subset_size
-from fmnist_dask.passes.parameters import SetsParameter
-from fmnist_dask.passes.protocol import Algorithm, Scan
-from fmnist_dask.passes.reductions.clusters import ClusterSums
+from fmnist_dask.models.kmeans import KMeansModel, KMeansOptions, kmeans
+from fmnist_dask.passes.protocol import Algorithm
 from fmnist_dask.typing import AnyArray
 from fmnist_dask.workflow.registry import Foreseen, StepInput, StepResult, step
 from fmnist_dask.workflow.steps._clusters import (
@@ -22,6 +19,7 @@ from fmnist_dask.workflow.steps._clusters import (
     cluster_dataset,
     cluster_metrics,
     exactness,
+    foreseen_kmeans,
     measure_silhouette,
     silhouette_variables,
 )
@@ -36,15 +34,9 @@ def _foresees(
     """The search for starts, the widest iteration, and what clusters hold."""
     source, d = data.source, data.source.n_features
     options = KMeansOptions(max(1, min(n_clusters, data.n)), init, n_init)
-    k, rows = options.n_clusters, subset_size(source, data.n, options)
+    k = options.n_clusters
     if engine == "fmnist-dask":
-        features = rows * d * np.dtype(source.feature_dtype).itemsize
-        yield Foreseen("starts plane", calls=1, task_bytes=plane_bytes(rows, d), shared_bytes=features)
-        width = min(DIRECTIONS, d)
-        cost = search_bytes(rows, width, k)
-        yield Foreseen("starts", calls=n_init, task_bytes=cost, shared_bytes=4 * rows * width)
-        sets = SetsParameter.of([np.zeros((k, d))] * lanes_of(options, d))
-        yield Foreseen("each iteration", Scan({"sums": ClusterSums(sets)}, split=data.split))
+        yield from foreseen_kmeans(data, options)
     model = KMeansModel(np.zeros((k, d)), 0, np.zeros(d), None, 1.0, data.n)
     yield Foreseen("members of clusters", members_scan(source, model, data.split, examples, 1.0))
 

@@ -8,9 +8,8 @@ from typing import Annotated, Any
 import numpy as np
 import pydantic
 
-from fmnist_dask.kernels.seeding import DIRECTIONS, plane_bytes, search_bytes
 from fmnist_dask.models.clusters import Clusters, clusters_of, labelled_scan
-from fmnist_dask.models.kmeans import KMeansModel, KMeansOptions, subset_size
+from fmnist_dask.models.kmeans import KMeansModel, KMeansOptions
 from fmnist_dask.models.spectral import SpectralModel, SpectralOptions, landmarks_of, spectral
 from fmnist_dask.passes.parameters import ArrayParameter, SetsParameter, grid_scale
 from fmnist_dask.passes.protocol import Algorithm, Scan
@@ -25,6 +24,7 @@ from fmnist_dask.workflow.steps._clusters import (
     centre_variable,
     cluster_dataset,
     cluster_metrics,
+    foreseen_kmeans,
     measure_silhouette,
     silhouette_variables,
 )
@@ -35,16 +35,10 @@ def _foresees(
     data: StepInput, *, n_clusters: int, n_landmarks: int, n_neighbors: int, n_init: int, examples: int, **others: Any
 ) -> Iterator[Foreseen]:
     """The k-means that places landmarks, their products, the clusters among eigenvectors, and what these hold."""
-    source, d = data.source, data.source.n_features
+    d = data.source.n_features
     p = max(1, landmarks_of(data.n, n_landmarks))
     k = min(n_clusters, p)
-    rows = subset_size(source, data.n, KMeansOptions(p, n_init=1))
-    features = rows * d * np.dtype(source.feature_dtype).itemsize
-    yield Foreseen("starts plane", calls=1, task_bytes=plane_bytes(rows, d), shared_bytes=features)
-    width = min(DIRECTIONS, d)
-    yield Foreseen("starts", calls=1, task_bytes=search_bytes(rows, width, p), shared_bytes=4 * rows * width)
-    sets = SetsParameter.of([np.zeros((p, d))])
-    yield Foreseen("each iteration", Scan({"sums": ClusterSums(sets)}, split=data.split))
+    yield from foreseen_kmeans(data, KMeansOptions(p, "random", 1))
     landmarks = LandmarksParameter(ArrayParameter(np.zeros((p, d))), min(n_neighbors, p), 1.0)
     yield Foreseen("affinities", Scan({"products": AffinityProducts(landmarks)}, split=data.split))
     yield Foreseen("eigenvectors", calls=1, task_bytes=48 * p * p, shared_bytes=8 * p * p)
