@@ -58,10 +58,13 @@ class FeatureCollection(View):
 
     Attributes
     ----------
+    base
+        The collection, or a view of its images.
     n_features, feature_dtype
         Width and type of the array.
     """
 
+    base: Collection | KeptImages | FilledImages  # type: ignore[assignment]
     n_features: int
     feature_dtype: str = "float32"
 

@@ -133,7 +133,7 @@ def agreement(table: AnyArray) -> dict[str, float | None]:
     rows, columns = linear_sum_assignment(-counts)
     return {
         "nmi": _normalized_information(counts / n),
-        "ari": _adjusted_rand(table),
+        "ari": adjusted_rand(table),
         "matched_accuracy": float(counts[rows, columns].sum() / n),
     }
 
@@ -149,8 +149,11 @@ def _normalized_information(joint: FloatArray) -> float:
     return max(information, 0.0) / (sum(entropies) / 2)
 
 
-def _adjusted_rand(table: AnyArray) -> float:
-    """From numbers of pairs, in Python's integers: they overflow 64 bits from three billion samples."""
+def adjusted_rand(table: AnyArray) -> float:
+    """Adjusted Rand index (Hubert and Arabie 1985) of two labellings, from their contingency table.
+
+    From numbers of pairs, in Python's integers: they overflow 64 bits from three billion samples.
+    """
 
     def pairs(counts: AnyArray) -> int:
         return sum(int(count) * (int(count) - 1) // 2 for count in counts.ravel())

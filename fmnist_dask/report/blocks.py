@@ -115,13 +115,20 @@ class Mosaic:
 
 @dataclass(frozen=True)
 class Table:
-    """Text cells; columns but the first ``text_columns`` hold numbers and stand to the right."""
+    """Text cells; columns but the first ``text_columns`` hold numbers and stand to the right.
+
+    Attributes
+    ----------
+    bold
+        (row, column) of the cells that stand out.
+    """
 
     kind: ClassVar[str] = "table"
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     text_columns: int = 1
     caption: str = ""
+    bold: frozenset[tuple[int, int]] = frozenset()
 
 
 @dataclass(frozen=True)

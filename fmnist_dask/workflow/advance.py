@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,6 +21,8 @@ class Running:
     ----------
     journal
         Remembers answers of an earlier run, and takes down new ones.
+    work
+        Seconds of its own work: in the driver, its tasks, and equal shares of the passes that it shared with others.
     """
 
     name: str
@@ -29,6 +32,7 @@ class Running:
     answer: Any = None
     request: Request | None = None
     passes: int = 0
+    work: float = 0.0
     outcome: Any = None
     error: Exception | None = None
     #: Lets go of what a pass has kept, once its answers are safe.
@@ -127,7 +131,9 @@ def _by_source(items: Iterable[Running]) -> list[list[Running]]:
 
 def _call(engine: Engine, item: Running, callbacks: Callbacks) -> list[Any]:
     assert isinstance(item.request, Tasks)
+    began = time.perf_counter()
     values = engine.tasks(item.request, _teller([item], callbacks))
+    item.work += time.perf_counter() - began
     if item.journal is not None:
         item.journal.hold(item.request, values)
     return [values]
@@ -135,8 +141,11 @@ def _call(engine: Engine, item: Running, callbacks: Callbacks) -> list[Any]:
 
 def _scan(engine: Engine, items: list[Running], callbacks: Callbacks) -> list[Any]:
     scans = {item.name: item.request for item in items if isinstance(item.request, Scan)}
+    began = time.perf_counter()
     found = engine.run_pass(items[0].source, scans, _teller(items, callbacks))
+    seconds = time.perf_counter() - began
     for item in items:
+        item.work += seconds / len(items)
         if item.journal is not None:
             item.journal.hold(scans[item.name], found.raw(item.name))
         item.passes += 1
@@ -168,7 +177,11 @@ def _resume(item: Running, callbacks: Callbacks) -> bool:
     try:
         while True:
             answer, item.answer = item.answer, None
-            request = item.request = item.algorithm.send(answer)
+            began = time.perf_counter()
+            try:
+                request = item.request = item.algorithm.send(answer)
+            finally:
+                item.work += time.perf_counter() - began
             if not isinstance(request, Scan | Tasks):
                 raise TypeError(f"{item.name} asked for {request!r}, which is neither Scan nor Tasks")
             if isinstance(request, Scan) and request.known:

@@ -152,7 +152,7 @@ class StepCarrier:
         result = outcome if isinstance(outcome, StepResult) else StepResult(outcome)
         published = publish(self.run, item.name, result, self.collection)
         seconds = time.perf_counter() - self.begun[item.name]
-        self.steps[item.name] |= step_outcome(result, self.collection.n, item.passes, seconds, published)
+        self.steps[item.name] |= step_outcome(result, self.collection.n, item.passes, (seconds, item.work), published)
         self.steps[item.name]["resumed_passes"] = self._resumed(item)
         self.run.save()
         self.journals.close(item.name)
@@ -184,6 +184,8 @@ def seen_by(
 ) -> FeatureCollection | KeptImages | FilledImages:
     """A split of the collection through the features, or with the images, that a published step gives.
 
+    Features are those of the images that their step worked on: copies that it never saw are not there to be clustered.
+
     Raises
     ------
     RunError
@@ -204,4 +206,10 @@ def seen_by(
         )
     path = run.results / step / variable
     array = zarr.open_array(str(path), mode="r")
-    return FeatureCollection(collection, str(path), record["fingerprint"], array.shape[1], str(array.dtype))
+    images: Collection | KeptImages | FilledImages = collection
+    below = str(record.get("on") or "")
+    if below in run.manifest["steps"]:
+        seen = seen_by(run, below, collection, split)
+        # Features of features are of the same images.
+        images = seen.base if isinstance(seen, FeatureCollection) else seen
+    return FeatureCollection(images, str(path), record["fingerprint"], array.shape[1], str(array.dtype))

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from fmnist_dask.errors import FmnistDaskError
+from fmnist_dask.workflow.comparison import comparison_section
 from fmnist_dask.workflow.provenance import as_mapping, moment, provenance
 from fmnist_dask.workflow.quarantined import quarantine_section
 from fmnist_dask.workflow.rundir import PUBLISHED, RunDirectory
@@ -15,7 +16,7 @@ from fmnist_dask.workflow.rundir import PUBLISHED, RunDirectory
 if TYPE_CHECKING:
     import xarray
 
-    from fmnist_dask.report.page import Banner, Card, Contribution
+    from fmnist_dask.report.page import Banner, Card, Contribution, Section
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ def build_report(run: RunDirectory) -> str:
 
     manifest = run.manifest
     contributions, problems = _contributions(run)
+    compared = _comparison(run, problems)
     source = as_mapping(manifest.get("source"))
     name = str(source.get("name") or "an unnamed source")
     page = Page(
@@ -43,7 +45,11 @@ def build_report(run: RunDirectory) -> str:
         badges=("synthetic images",) if source.get("synthetic") else (),
         banners=(*_status_banners(manifest), *problems),
         cards=tuple(_cards(source)),
-        sections=tuple(section for section in (quarantine_section(run), provenance(manifest)) if section is not None),
+        sections=tuple(
+            section
+            for section in (quarantine_section(run), compared, provenance(manifest))
+            if section is not None
+        ),
         footer=" · ".join(
             part for part in (f"Run {run.path.name}", moment(manifest.get("ended") or manifest.get("started"))) if part
         ),
@@ -63,17 +69,32 @@ def _contributions(run: RunDirectory) -> tuple[dict[str, Contribution], list[Ban
             part = _contribution(run, name, entry)
         except Exception as error:  # a result of an older version, or the builder of another package
             logger.exception("the result of step %s cannot be shown", name)
-            cause = error.message if isinstance(error, FmnistDaskError) else f"{type(error).__name__}: {error}"
             problems.append(
                 Banner(
                     f"The result of step {name} cannot be shown",
-                    f"{cause}. The result itself is kept in {run.results.name}/{name}.",
+                    f"{_cause(error)}. The result itself is kept in {run.results.name}/{name}.",
                 )
             )
             continue
         if part is not None:
             parts[name] = part
     return parts, problems
+
+
+def _comparison(run: RunDirectory, problems: list[Banner]) -> Section | None:
+    """All steps that cluster, side by side."""
+    from fmnist_dask.report.page import Banner
+
+    try:
+        return comparison_section(run.manifest, functools.partial(_open, run))
+    except Exception as error:
+        logger.exception("clusterings cannot be compared")
+        problems.append(Banner("The ways to cluster cannot be compared", f"{_cause(error)}."))
+        return None
+
+
+def _cause(error: Exception) -> str:
+    return error.message if isinstance(error, FmnistDaskError) else f"{type(error).__name__}: {error}"
 
 
 def _contribution(run: RunDirectory, name: str, entry: Mapping[str, Any]) -> Contribution | None:

@@ -33,6 +33,7 @@ def fresh_step(workflow: Workflow, name: str) -> dict[str, Any]:
         "on": spec.on,
         "status": "PENDING",
         "seconds": None,
+        "own_seconds": None,
         "passes": 0,
         "resumed_passes": 0,
         "fingerprint": None,
@@ -43,11 +44,20 @@ def fresh_step(workflow: Workflow, name: str) -> dict[str, Any]:
     }
 
 
-def step_outcome(result: StepResult, n: int, passes: int, seconds: float, published: Published) -> dict[str, Any]:
-    """What a published result adds to its step's record."""
+def step_outcome(
+    result: StepResult, n: int, passes: int, seconds: tuple[float, float], published: Published
+) -> dict[str, Any]:
+    """What a published result adds to its step's record.
+
+    Parameters
+    ----------
+    seconds
+        From begin to end, and of its own work.
+    """
     return {
         "status": "SUCCEEDED",
-        "seconds": round(seconds, 3),
+        "seconds": round(seconds[0], 3),
+        "own_seconds": round(seconds[1], 3),
         "passes": passes,
         "metrics": result.metrics,
         "exact": result.exact,

@@ -42,6 +42,8 @@ def run(tmp_path, monkeypatch):
 @pytest.mark.parametrize("split", ["train", pytest.param("all", marks=pytest.mark.slow)])
 def test_steps_find_what_they_would_find_without_the_copies(run, source, split):
     seen = {name: {**spec, "on": "once", "split": split} for name, spec in STEPS.items()}
+    # Features of images without copies are those of no copies.
+    seen["groups"] = {"uses": "kmeans", "on": "parts", "split": split, "with": {"n_clusters": 3}}
     viewed = run("viewed", source, {"once": {"uses": "deduplicated"}, **seen})
     plain = {name: {**spec, "split": split} for name, spec in STEPS.items()}
     dropped = run("dropped", {"path": source, "drop_duplicates": True}, plain)
@@ -53,6 +55,9 @@ def test_steps_find_what_they_would_find_without_the_copies(run, source, split):
             np.testing.assert_array_equal(viewed["look"][name], dropped["look"][name])
     assert "mean" in dropped["look"]
     assert viewed.manifest["steps"]["look"]["n_used"] == dropped.manifest["steps"]["look"]["n_used"]
+    wanted = kept if split == "all" else kept & (np.arange(len(kept)) < 500)
+    np.testing.assert_array_equal(viewed["groups"]["labels"].values >= 0, wanted)
+    assert viewed["groups"]["size"].sum() == viewed.manifest["steps"]["groups"]["n_used"] == wanted.sum()
     np.testing.assert_allclose(
         viewed["parts"]["explained_variance"], dropped["parts"]["explained_variance"], rtol=1e-12
     )
