@@ -46,9 +46,7 @@ def build_report(run: RunDirectory) -> str:
         banners=(*_status_banners(manifest), *problems),
         cards=tuple(_cards(source)),
         sections=tuple(
-            section
-            for section in (quarantine_section(run), compared, provenance(manifest))
-            if section is not None
+            section for section in (quarantine_section(run), compared, provenance(manifest)) if section is not None
         ),
         footer=" · ".join(
             part for part in (f"Run {run.path.name}", moment(manifest.get("ended") or manifest.get("started"))) if part

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,36 +32,74 @@ from fmnist_dask.workflow.registry import ReportContext
 MOST_POINTS = 1500
 
 
+@dataclass(frozen=True)
+class MapWords:
+    """What a map says of itself.
+
+    Attributes
+    ----------
+    lead
+        One or two sentences.
+    axes
+        Labels of x and y.
+    basis
+        What it rests on.
+    """
+
+    lead: str
+    axes: tuple[str, str]
+    basis: str
+    title: str = "Map of all images"
+    short: str = "Map"
+    anchor: str = "map"
+
+
 def map_section(dataset: xarray.Dataset, explained: FloatArray, context: ReportContext) -> Section:
-    """Every image as part of a cell, coloured by class and by each clustering of the run."""
+    """The plane of the first two components."""
+    n = dataset.sizes["sample"]
+    fitted = "" if context.split == "all" else f"; the components are those of the split {context.split}"
+    both = f"The first two components, which explain {100 * explained[:2].sum():.1f} % of the variance"
+    words = MapWords(
+        lead=f"{both}, place each of {count(n, 'image')} on this map; what else tells images apart does not show here.",
+        axes=_axes(dataset, explained),
+        basis=f"all {count(n, 'image')}, each in its cell{fitted}",
+    )
+    return plane_section(dataset, n, context, words)
+
+
+def plane_section(dataset: xarray.Dataset, n: int, context: ReportContext, words: MapWords) -> Section:
+    """Every image as part of a cell, coloured by class and by each clustering of the run.
+
+    Parameters
+    ----------
+    n
+        Images that have a place in the plane.
+    """
     sought: list[tuple[Labelling | None, Groups]] = []
     for labelling in labellings(dataset, context):
-        groups = group(labelling)
+        groups = group(labelling, dataset)
         if groups is not None:
             sought.append((labelling, groups))
-    n = dataset.sizes["sample"]
     if not sought:
         sought.append((None, everything(n)))
     picked, addresses = _thumbnails(dataset)
     rows = values(dataset, "shown_row").astype(np.int64)[picked] if picked else np.zeros(0, np.int64)
     tallies = count_cells(dataset, rows, sought)
     points, lines = _points(dataset, picked, addresses, sought, tallies) if picked else (None, [])
-    axes = _axes(dataset, explained)
     choices: list[tuple[str, tuple[Block, ...]]] = []
     for at, ((drawn, groups), tally) in enumerate(zip(sought, tallies, strict=True)):
         cells = cells_of(dataset, tally, groups)
         look = MapColours(groups.names, groups.colours, range(groups.own), f"colour_{at}")
-        plot = plane_map(cells, look, points, lines, axes)
+        plot = plane_map(cells, look, points, lines, words.axes)
         caption = _caption(n, len(picked), int(cells.counts.sum(axis=0).max()), drawn)
         legend = _legend(groups) if drawn is not None else ()
         choices.append((drawn.title if drawn else "images", (Figure(plot, caption=caption, legend=legend),)))
-    fitted = "" if context.split == "all" else f"; the components are those of the split {context.split}"
     return Section(
-        title="Map of all images",
-        short="Map",
-        anchor="map",
-        lead=_lead(n, explained, sought),
-        basis=f"all {count(n, 'image')}, each in its cell{fitted}",
+        title=words.title,
+        short=words.short,
+        anchor=words.anchor,
+        lead=words.lead + _grey(sought),
+        basis=words.basis,
         blocks=(Switch("Colour by", tuple(choices)),),
         order=ORDER_MAP,
     )
@@ -118,15 +157,14 @@ def _legend(groups: Groups) -> tuple[Swatch, ...]:
     )
 
 
-def _lead(n: int, explained: FloatArray, sought: list[tuple[Labelling | None, Groups]]) -> str:
-    both = f"The first two components, which explain {100 * explained[:2].sum():.1f} % of the variance"
-    text = f"{both}, place each of {count(n, 'image')} on this map; what else tells images apart does not show here."
+def _grey(sought: list[tuple[Labelling | None, Groups]]) -> str:
+    """A sentence on groups without a colour of their own."""
     many = [
         f"the {groups.own} largest of {groups.categories:,} {'classes' if labelling.class_names else 'clusters'}"
         for labelling, groups in sought
         if labelling is not None and groups.own < groups.categories
     ]
-    return text + (f" Colours are for {listing(many)}; the rest is grey." if many else "")
+    return f" Colours are for {listing(many)}; the rest is grey." if many else ""
 
 
 def _caption(n: int, points: int, fullest: int, labelling: Labelling | None) -> str:

@@ -10,7 +10,7 @@ import xarray
 
 from fmnist_dask.report.figures.categories import NONE_COLOUR, REST_COLOUR, category_colours, coloured
 from fmnist_dask.report.figures.plane import Cells
-from fmnist_dask.typing import AnyArray, FloatArray, IntArray
+from fmnist_dask.typing import AnyArray, BoolArray, FloatArray, IntArray
 from fmnist_dask.workflow.figures._text import UNLABELLED, values
 from fmnist_dask.workflow.registry import ReportContext
 
@@ -103,11 +103,20 @@ def read(column: xarray.DataArray, rows: slice) -> AnyArray:
     return np.asarray(column.isel(sample=rows).values)
 
 
-def group(labelling: Labelling) -> Groups | None:
-    """Read a labelling once and say what a map tells apart; ``None`` where nothing has a label."""
+def placed(dataset: xarray.Dataset, cells: AnyArray) -> BoolArray | slice:
+    """Which of some rows have a place in the plane, from their cells."""
+    nowhere = dataset["plane"].attrs.get("nowhere")
+    return slice(None) if nowhere is None else cells[:, 0] != int(nowhere)
+
+
+def group(labelling: Labelling, dataset: xarray.Dataset) -> Groups | None:
+    """Read a labelling once and say what the map of a dataset tells apart; ``None`` where nothing has a label."""
     sizes = np.zeros(1 + len(labelling.class_names), dtype=np.int64)
+    partly = "nowhere" in dataset["plane"].attrs
     for rows in blocks(labelling.column.sizes["sample"]):
         codes = np.maximum(read(labelling.column, rows).astype(np.int64), -1) + 1
+        if partly:
+            codes = codes[placed(dataset, read(dataset["plane"], rows))]
         if codes.max(initial=0) > MOST_CODES:
             return None
         counted = np.bincount(codes, minlength=len(sizes))
@@ -163,7 +172,9 @@ def count_cells(
     side = cells_across(dataset)
     made = [Tally(np.zeros(len(g.names) * side**2, np.int64), np.full(len(chosen), -1, np.int64)) for _, g in sought]
     for rows in blocks(dataset.sizes["sample"]):
-        across, up = np.minimum(read(plane, rows).astype(np.int64), side - 1).T
+        cells = read(plane, rows)
+        here = placed(dataset, cells)
+        across, up = np.minimum(cells.astype(np.int64), side - 1).T
         cell = up * side + across
         inside = (chosen >= rows.start) & (chosen < rows.stop)
         for (labelling, groups), tally in zip(sought, made, strict=True):
@@ -172,7 +183,7 @@ def count_cells(
                 codes = np.maximum(read(labelling.column, rows).astype(np.int64), -1)
                 place = groups.group_of[codes + 1] * side**2 + cell
                 tally.codes[inside] = codes[chosen[inside] - rows.start]
-            tally.counts += np.bincount(place, minlength=len(tally.counts))
+            tally.counts += np.bincount(place[here], minlength=len(tally.counts))
     return made
 
 

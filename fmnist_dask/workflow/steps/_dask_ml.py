@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from fmnist_dask.collection.store import Collection
+from fmnist_dask.collection.views import FeatureCollection, KeptImages
 from fmnist_dask.errors import RunError
-from fmnist_dask.models.kmeans import KMeansModel, KMeansOptions
+from fmnist_dask.models.kmeans import KMeansModel, KMeansOptions, look
 from fmnist_dask.models.pca import PCAModel, oriented
 from fmnist_dask.passes.protocol import Algorithm, Readable, Reduction, Scan
-from fmnist_dask.passes.reductions.moments import Moments
 from fmnist_dask.workflow.registry import StepInput
 from fmnist_dask.workflow.steps._names import unit_of
 
@@ -25,15 +27,22 @@ def samples(data: StepInput) -> Any:
     Raises
     ------
     RunError
-        The step works on another step's results, which dask-ml's engines are not given.
+        The images are other than those that are stored.
     """
-    if data.source.feature_dtype != "uint8":
-        raise RunError("the engine dask-ml works on pixels only", 'take "on" or "engine" away')
-    array = data.source.to_xarray().image.data  # type: ignore[attr-defined]
+    source = data.source
+    if isinstance(source, FeatureCollection):
+        import dask.array as da
+
+        array = da.from_zarr(source.path)
+    else:
+        collection = source.base if isinstance(source, KeptImages) else source
+        if not isinstance(collection, Collection):
+            raise RunError("the engine dask-ml works on stored images only", 'take "on", "mask" or "engine" away')
+        array = collection.to_xarray().image.data
     if data.split_code is not None:
-        array = array[_rows(data.source, data.split_code)]
+        array = array[_rows(source, data.split_code)]
     flat = array.reshape(len(array), -1).astype("float32")
-    return flat / np.float32(unit_of(data.source))
+    return flat / np.float32(unit_of(source))
 
 
 def _rows(source: Readable, code: int) -> Any:
@@ -57,27 +66,26 @@ def dask_ml_kmeans(data: StepInput, options: KMeansOptions) -> Algorithm[KMeansM
     """
     from dask_ml.cluster import KMeans
 
-    moments = (yield Scan({"moments": Moments()}, split=data.split))["moments"]
-    unit, n = unit_of(data.source), moments["n"]
-    mean = moments["sum"] / n
-    variance = float(np.mean(np.maximum(moments["square"] / n - mean * mean, 0)))
+    unit, n, d = unit_of(data.source), data.n, data.source.n_features
+    given = replace(options, init=np.zeros((options.n_clusters, d)))  # dask-ml looks for starts itself
+    seen = yield from look(data.source, n, given, data.split)
     method = "k-means||" if options.init == "k-means++" else options.init
     estimator = KMeans(
         n_clusters=options.n_clusters,
         init=method,
         max_iter=options.max_iter,
-        tol=options.tol * variance / unit**2,
+        tol=options.tol * seen.variance / unit**2,
         random_state=data.seed,
     )
     estimator.fit(samples(data).persist())
     return KMeansModel(
         centres=np.asarray(estimator.cluster_centers_, dtype=np.float64) * unit,
         n_iter=int(estimator.n_iter_),
-        shift=np.zeros(data.source.n_features),
-        grid=None,
-        square_sum=sum(map(int, moments["square"])),
+        shift=seen.shift,
+        grid=seen.grid,
+        square_sum=seen.square_sum,
         n=n,
-        variance=variance,
+        variance=seen.variance,
     )
 
 

@@ -1,0 +1,209 @@
+"""t-SNE: a plane in which images that are near each other stay together."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from fmnist_dask.errors import UsageError
+from fmnist_dask.passes.protocol import Algorithm, Call, Readable, Scan, Tasks
+from fmnist_dask.passes.reductions.subset import RandomSubset
+from fmnist_dask.typing import AnyArray, FloatArray, IntArray
+
+#: Iterations between two records of the divergence.
+RECORD = 50
+#: Momentum while clusters are exaggerated, and after (van der Maaten and Hinton 2008).
+FIRST_MOMENTUM, MOMENTUM = 0.5, 0.8
+#: Images below which there is no neighbourhood to keep.
+LEAST_IMAGES = 5
+#: Standard deviation of the first axis where optimization begins (Kobak and Berens 2019).
+START_SPREAD = 1e-4
+#: Bytes for each image and neighbour while affinities are made, and of the libraries.
+PAIR_BYTES, LIBRARY_BYTES = 80, 2**28
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TSNEOptions:
+    """What openTSNE calls the same.
+
+    Attributes
+    ----------
+    perplexity
+        Neighbours that count, about; a third of the images at most.
+    early_exaggeration, early_exaggeration_iter
+        By how much affinities are enlarged at the start, and for how many iterations.
+    n_iter
+        Iterations after that.
+    exaggeration
+        Of affinities in these; above 1, groups are drawn tighter.
+    learning_rate
+        ``auto``: the number of images divided by the exaggeration (Belkina et al. 2019).
+    images
+        Images that are placed, at random from all, at most.
+    seed
+        Of the images.
+    """
+
+    perplexity: float = 30.0
+    early_exaggeration: float = 12.0
+    early_exaggeration_iter: int = 250
+    n_iter: int = 500
+    exaggeration: float = 1.0
+    learning_rate: float | Literal["auto"] = "auto"
+    images: int = 100_000
+    seed: int = 0
+
+
+@dataclass
+class TSNEModel:
+    """Where images are.
+
+    Attributes
+    ----------
+    rows : int64 array, shape (m,)
+        The images that are placed, ascending.
+    embedding : float32 array, shape (m, 2)
+    kl_divergence
+        Of affinities in the plane from those among features, in nats.
+    history : float64 array, shape (records, 2)
+        Iterations so far, and the divergence then; while clusters are exaggerated, of exaggerated affinities.
+    perplexity
+        As used.
+    n
+        Images there were.
+    """
+
+    rows: IntArray
+    embedding: AnyArray
+    kl_divergence: float
+    history: FloatArray
+    perplexity: float
+    n: int
+
+
+def images_to_place(
+    source: Readable, n: int, options: TSNEOptions, split: str = "all"
+) -> Algorithm[dict[str, AnyArray]]:
+    """The samples of a split, or a random part of them: ``row`` (ascending), ``features`` (float64), ``label``.
+
+    Parameters
+    ----------
+    n
+        Samples of the split.
+
+    Raises
+    ------
+    UsageError
+        Too few samples, features that are not finite.
+    """
+    m = min(n, options.images)
+    if m < LEAST_IMAGES:
+        raise UsageError(
+            f"a map of {m} image{'' if m == 1 else 's'} would show nothing", f"give {LEAST_IMAGES} or more"
+        )
+    sample: dict[str, AnyArray] = (yield Scan({"sample": RandomSubset(m, n, options.seed)}, split=split))["sample"]
+    features = np.asarray(sample["features"], dtype=np.float64)
+    finite = np.isfinite(features).all(axis=1)
+    if not finite.all():
+        row = int(sample["row"][int(np.flatnonzero(~finite)[0])])
+        raise UsageError(f"features of row {row} contain NaN or infinity", "impute these values first")
+    return {**sample, "features": features}
+
+
+def tsne(sample: dict[str, AnyArray], n: int, options: TSNEOptions) -> Algorithm[TSNEModel]:
+    """Place samples in a plane.
+
+    Parameters
+    ----------
+    sample
+        As :func:`images_to_place` returns it.
+    n
+        Samples it was drawn from.
+    """
+    rows, features = sample["row"], sample["features"]
+    perplexity = min(options.perplexity, (len(rows) - 1) / 3)
+    call = Call(embed, (options, perplexity), len(rows))
+    cost = embedding_bytes(len(rows), features.shape[1], perplexity)
+
+    def nothing() -> list[Any]:
+        return [(np.zeros((len(rows), 2), dtype=np.float32), 0.0, np.zeros((1, 2)))]
+
+    work = Tasks("t-SNE", (call,), cost, unit="images", expected=nothing, shared=features, late=True)
+    placed, divergence, history = (yield work)[0]
+    return TSNEModel(rows, placed, divergence, history, perplexity, n)
+
+
+def embedding_bytes(m: int, d: int, perplexity: float) -> int:
+    """Memory of :func:`embed` beyond the features."""
+    return LIBRARY_BYTES + m * (16 * d + PAIR_BYTES * int(3 * perplexity + 1) + 256)
+
+
+def embed(features: FloatArray, options: TSNEOptions, perplexity: float) -> tuple[AnyArray, float, FloatArray]:
+    """Optimize the places of some images by openTSNE; (embedding, divergence, history).
+
+    Parameters
+    ----------
+    features : float64 array, shape (m, d)
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import openTSNE
+
+        history: list[tuple[int, float]] = []
+
+        def record(iteration: int, divergence: float, _: Any) -> bool:
+            history.append((done + iteration, float(divergence)))
+            return False
+
+        jobs = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        places = openTSNE.TSNEEmbedding(
+            _start(features, options.seed),
+            _affinities(features, perplexity, options.seed),
+            n_jobs=jobs,
+            random_state=options.seed,
+            learning_rate=options.learning_rate,
+            callbacks=record,
+            callbacks_every_iters=RECORD,
+        )
+        done = 0
+        places = places.optimize(
+            options.early_exaggeration_iter, exaggeration=options.early_exaggeration, momentum=FIRST_MOMENTUM
+        )
+        done = options.early_exaggeration_iter
+        places = places.optimize(options.n_iter, exaggeration=options.exaggeration, momentum=MOMENTUM)
+    return (
+        np.asarray(places, dtype=np.float32),
+        float(places.kl_divergence),
+        np.array(history, dtype=np.float64).reshape(-1, 2),
+    )
+
+
+def _start(features: FloatArray, seed: int) -> FloatArray:
+    """The first two principal components, scaled down; at random where there are none."""
+    centred = features - features.mean(axis=0)
+    d = centred.shape[1]
+    variance, directions = np.linalg.eigh(centred.T @ centred / len(centred))
+    found = np.zeros((len(features), 2))
+    axes = directions[:, ::-1][:, : min(2, d)]
+    # Signs of eigenvectors are arbitrary: the largest entry is made positive.
+    axes = axes * np.where(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])] < 0, -1.0, 1.0)
+    found[:, : axes.shape[1]] = centred @ axes
+    if variance[-1] <= 0 or not found[:, 0].std():
+        return np.random.default_rng(seed).normal(0.0, START_SPREAD, found.shape)
+    found *= START_SPREAD / found[:, 0].std()
+    flat = found.std(axis=0) == 0
+    found[:, flat] = np.random.default_rng(seed).normal(0.0, START_SPREAD, (len(found), int(flat.sum())))
+    return found
+
+
+def _affinities(features: FloatArray, perplexity: float, seed: int) -> Any:
+    from openTSNE.affinity import PerplexityBasedNN
+
+    return PerplexityBasedNN(features, perplexity=perplexity, method="annoy", n_jobs=1, random_state=seed)

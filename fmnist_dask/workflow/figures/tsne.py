@@ -1,0 +1,57 @@
+"""t-SNE in the report: the map, coloured by class and by each clustering, and how it converged."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray
+
+from fmnist_dask.report.figures.convergence import objective_lines
+from fmnist_dask.report.page import ORDER_MAP, Contribution, Figure, Section
+from fmnist_dask.report.words import count
+from fmnist_dask.workflow.figures._map import MapWords, plane_section
+from fmnist_dask.workflow.figures._text import values
+from fmnist_dask.workflow.registry import ReportContext
+
+
+def figures(dataset: xarray.Dataset, context: ReportContext) -> Contribution:
+    """Where images lie."""
+    n, of = int(dataset.attrs["n"]), int(dataset.attrs["n_split"])
+    on = str(dataset.attrs.get("on") or "pixels")
+    space = {"pixels": "pixels", "embedding": "the embedding"}.get(on, f"the codes of {on}")
+    chosen = f"{count(n, 'image')}" if n == of else f"a random sample of {n:,} of {count(of, 'image')}"
+    split = "" if context.split == "all" else f" of the split {context.split}"
+    words = MapWords(
+        lead=(
+            f"t-SNE lays {chosen}{split} so that those near each other among {space} stay together, about "
+            f"{dataset.attrs['perplexity']:.3g} neighbours of each. Distances between groups, and how dense they are, "
+            "mean little."
+        ),
+        axes=("t-SNE 1", "t-SNE 2"),
+        basis=f"{chosen}{split}, each in its cell; seeded",
+        title="Map by t-SNE",
+        short="t-SNE",
+        anchor="tsne",
+    )
+    sections = [plane_section(dataset, n, context, words)]
+    history = values(dataset, "history").astype(np.float64)
+    if len(history) > 1:
+        sections.append(_convergence(history, context))
+    return Contribution(sections=tuple(sections))
+
+
+def _convergence(history: np.ndarray, context: ReportContext) -> Section:
+    last = context.metrics.get("kl_divergence")
+    told = "" if last is None else f" It ended at {float(last):.3f}."
+    return Section(
+        title="How the t-SNE converged",
+        short="Convergence",
+        anchor="tsne-convergence",
+        lead=f"The divergence of neighbourhoods on the map from those among features, which t-SNE makes small.{told}",
+        blocks=(
+            Figure(
+                objective_lines([history[:, 1]], 0, "record", "Kullback–Leibler divergence"),
+                caption="Affinities are exaggerated at first, which makes the divergence larger.",
+            ),
+        ),
+        order=ORDER_MAP + 1,
+    )

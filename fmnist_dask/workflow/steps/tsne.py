@@ -1,0 +1,132 @@
+"""``tsne``: a map on which images that are alike lie together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pydantic
+
+from fmnist_dask.models.tsne import TSNEModel, TSNEOptions, embedding_bytes, images_to_place, tsne
+from fmnist_dask.passes.protocol import Algorithm, Scan
+from fmnist_dask.passes.reductions.codes import cells_of
+from fmnist_dask.passes.reductions.images import ImagesAt
+from fmnist_dask.passes.reductions.subset import RandomSubset
+from fmnist_dask.typing import AnyArray, FloatArray
+from fmnist_dask.workflow.registry import Foreseen, StepInput, StepResult, step
+from fmnist_dask.workflow.steps._names import IMAGE_DIMS
+
+#: Cells along each side of the map; the number of those that are nowhere.
+CELLS, NOWHERE = 320, 2**16 - 1
+#: Room beyond the outermost images, as a share of their range.
+MARGIN = 0.02
+
+
+def _foresees(data: StepInput, *, images: int, perplexity: float, **others: Any) -> Iterator[Foreseen]:
+    """The images in one place, and the map of them."""
+    m, d = min(images, data.n), data.source.n_features
+    yield Foreseen("images to place", Scan({"sample": RandomSubset(m, data.n, data.seed)}, split=data.split))
+    yield Foreseen("t-SNE", calls=1, task_bytes=embedding_bytes(m, d, perplexity), shared_bytes=8 * m * d)
+
+
+@step(
+    "tsne",
+    figures="fmnist_dask.workflow.figures.tsne:figures",
+    libraries=("numpy", "scipy", "openTSNE"),
+    accepts=("on", "images"),
+    gives=("features",),
+    foresees=_foresees,
+)
+def tsne_step(
+    data: StepInput,
+    *,
+    perplexity: Annotated[float, pydantic.Field(gt=1, le=1000)] = 30.0,
+    n_iter: Annotated[int, pydantic.Field(ge=1, le=100_000)] = 500,
+    early_exaggeration: Annotated[float, pydantic.Field(ge=1)] = 12.0,
+    early_exaggeration_iter: Annotated[int, pydantic.Field(ge=0, le=100_000)] = 250,
+    exaggeration: Annotated[float, pydantic.Field(ge=1)] = 1.0,
+    learning_rate: Annotated[float, pydantic.Field(gt=0)] | Literal["auto"] = "auto",
+    images: Annotated[int, pydantic.Field(ge=5, le=2_000_000)] = 100_000,
+    shown: Annotated[int, pydantic.Field(ge=0, le=5000)] = 1500,
+) -> Algorithm[StepResult]:
+    """Place images in a plane by t-SNE (openTSNE), so that those that are alike lie together.
+
+    Best on the codes of a PCA: ``on: pca``.
+
+    Parameters
+    ----------
+    perplexity
+        Neighbours that count for each image, about.
+    n_iter
+        Iterations after those with exaggerated affinities.
+    early_exaggeration, early_exaggeration_iter
+        By how much affinities are enlarged at the start, and for how many iterations.
+    exaggeration
+        Of affinities after that; above 1, groups are drawn tighter.
+    learning_rate
+        auto: images divided by the exaggeration.
+    images
+        Images that are placed, drawn at random where there are more.
+    shown
+        Images of a random sample to show on the map.
+    """
+    options = TSNEOptions(
+        perplexity, early_exaggeration, early_exaggeration_iter, n_iter, exaggeration, learning_rate, images, data.seed
+    )
+    sample = yield from images_to_place(data.source, data.n, options, data.split)
+    rows = sample["row"]
+    chosen = np.unique(np.linspace(0, len(rows) - 1, min(shown, len(rows))).astype(np.int64))
+    pictures = np.zeros((0, *data.source.image_shape), np.uint8)
+    if len(chosen):
+        wanted = ImagesAt(tuple(rows[chosen].tolist()), thumbnails=True)
+        pictures = (yield Scan({"images": wanted}, split=data.split))["images"]["image"]
+    model = yield from tsne(sample, data.n, options)
+    return StepResult(
+        dataset=_dataset(model, sample["label"], chosen, pictures, data),
+        metrics={"kl_divergence": model.kl_divergence, "n_placed": len(model.rows)},
+        exact=len(model.rows) == model.n,
+        n_used=len(model.rows),
+        n_total=data.source.n,
+        features="embedding",
+    )
+
+
+def _dataset(model: TSNEModel, known: AnyArray, chosen: AnyArray, pictures: AnyArray, data: StepInput) -> Any:
+    import xarray as xr
+
+    n = data.source.n
+    embedding = np.full((n, 2), np.nan, dtype=np.float32)
+    embedding[model.rows] = model.embedding
+    edges = _edges(model.embedding.astype(np.float64))
+    plane = np.full((n, 2), NOWHERE, dtype=np.uint16)
+    plane[model.rows] = cells_of(model.embedding.astype(np.float64), edges, CELLS)
+    labels = np.full(n, -1, dtype=np.int16)
+    labels[model.rows] = known
+    image_dims = IMAGE_DIMS[: pictures.ndim - 1]
+    named = {"long_name": "cell of the map", "cells": CELLS, "nowhere": NOWHERE}
+    return xr.Dataset(
+        {
+            "embedding": (("sample", "axis"), embedding, {"long_name": "place on the map"}),
+            "plane": (("sample", "axis"), plane, named),
+            "label": ("sample", labels, {"long_name": "class"}),
+            "plane_edge": (("axis", "edge"), edges),
+            "history": (("record", "column"), model.history),
+            "shown_row": ("shown", model.rows[chosen]),
+            "shown_code": (("shown", "axis"), model.embedding[chosen]),
+            "shown_image": (("shown", *(f"shown_{dim}" for dim in image_dims)), pictures),
+        },
+        attrs={
+            "split": data.split,
+            "on": data.on,
+            "perplexity": model.perplexity,
+            "n": len(model.rows),
+            "n_split": model.n,
+        },
+    )
+
+
+def _edges(places: FloatArray) -> FloatArray:
+    low, high = places.min(axis=0), places.max(axis=0)
+    room = MARGIN * np.where(high > low, high - low, 1.0)
+    return np.stack([low - room, high + room], axis=1)
