@@ -1,4 +1,4 @@
-"""Algorithms that see samples through a map of their features, worked out anew in each pass: nothing is written."""
+"""Algorithms that see samples through a map of their features, or their pixels instead: nothing is written."""
 
 from __future__ import annotations
 
@@ -62,8 +62,55 @@ class Mapped(SameImages):
         return self.base.read(name, start, stop)
 
 
-def mapped(block: Block, by: FeatureMap) -> Block:
-    """A block seen through a map, made once for all that ask."""
+@dataclass(frozen=True)
+class Pixels:
+    """In place of a map: the pixels of the images, whatever their features are."""
+
+
+@dataclass(frozen=True)
+class AsPixels(SameImages):
+    """A collection whose features are seen as the pixels of its images."""
+
+    base: Readable
+
+    @property
+    def n_features(self) -> int:
+        """Pixel values of one image."""
+        return self.image_bytes
+
+    @property
+    def feature_dtype(self) -> str:
+        """Of pixels."""
+        return "uint8"
+
+    def block(self, start: int, stop: int) -> Block:
+        """Rows ``start`` to ``stop``."""
+        return mapped(self.base.block(start, stop), Pixels())
+
+    def read(self, name: str, start: int, stop: int) -> AnyArray:
+        """One named array for rows ``start`` to ``stop``."""
+        return self.base.read(name, start, stop)
+
+
+Sight = FeatureMap | Pixels
+
+
+def seen(source: Readable, by: Sight) -> Mapped | AsPixels:
+    """A collection seen otherwise."""
+    return AsPixels(source) if isinstance(by, Pixels) else Mapped(source, by)
+
+
+def sight_bytes(source: Readable, by: Sight, rows: int) -> int:
+    """Memory of seeing some rows otherwise."""
+    if isinstance(by, Pixels):
+        return 0 if source.feature_dtype == "uint8" else rows * source.image_bytes
+    return by.work_bytes(rows)
+
+
+def mapped(block: Block, by: Sight) -> Block:
+    """A block seen otherwise, made once for all that ask."""
+    if isinstance(by, Pixels):
+        return block.memo(("mapped", by), lambda: Block(block.rows, block.array))
 
     def load(name: str) -> AnyArray:
         return by(block.features, block.rows) if name == "features" else block.array(name)
@@ -71,8 +118,8 @@ def mapped(block: Block, by: FeatureMap) -> Block:
     return block.memo(("mapped", by), lambda: Block(block.rows, load, "features"))
 
 
-def through(algorithm: Algorithm[Model], by: FeatureMap) -> Algorithm[Model]:
-    """An algorithm whose scans see samples through a map; it was made for :class:`Mapped`."""
+def through(algorithm: Algorithm[Model], by: Sight) -> Algorithm[Model]:
+    """An algorithm whose scans see samples otherwise; it was made for the collection that is :func:`seen` so."""
     answer = None
     while True:
         try:
@@ -85,8 +132,8 @@ def through(algorithm: Algorithm[Model], by: FeatureMap) -> Algorithm[Model]:
         answer = yield request
 
 
-def scan_through(scan: Scan, by: FeatureMap) -> Scan:
-    """A scan that sees samples through a map."""
+def scan_through(scan: Scan, by: Sight) -> Scan:
+    """A scan that sees samples otherwise."""
     reductions = {name: _Reduction(reduction, by) for name, reduction in scan.reductions.items()}
     columns = {name: _Column(column, by) for name, column in scan.columns.items()}
     return Scan(reductions, columns, scan.split, scan.known)
@@ -97,11 +144,11 @@ class _Reduction(Reduction):
     """A reduction of mapped samples."""
 
     reduction: Reduction
-    map: FeatureMap
+    map: Sight
 
     def initial(self, source: Readable) -> State:
         """Of no rows."""
-        return self.reduction.initial(Mapped(source, self.map))
+        return self.reduction.initial(seen(source, self.map))
 
     def chunk(self, state: State, block: Block) -> State:
         """Fold in what the map makes of a block."""
@@ -113,19 +160,19 @@ class _Reduction(Reduction):
 
     def aggregate(self, state: State, source: Readable) -> Any:
         """As the reduction does."""
-        return self.reduction.aggregate(state, Mapped(source, self.map))
+        return self.reduction.aggregate(state, seen(source, self.map))
 
     def state_bytes(self, source: Readable) -> int:
         """As the reduction's."""
-        return self.reduction.state_bytes(Mapped(source, self.map))
+        return self.reduction.state_bytes(seen(source, self.map))
 
     def part_bytes(self, source: Readable, rows: int) -> int:
         """As the reduction's."""
-        return self.reduction.part_bytes(Mapped(source, self.map), rows)
+        return self.reduction.part_bytes(seen(source, self.map), rows)
 
     def task_bytes(self, source: Readable, rows: int) -> int:
         """The map's, and the reduction's."""
-        return self.map.work_bytes(rows) + self.reduction.task_bytes(Mapped(source, self.map), rows)
+        return sight_bytes(source, self.map, rows) + self.reduction.task_bytes(seen(source, self.map), rows)
 
     def wants(self, start: int, stop: int) -> bool:
         """As the reduction does."""
@@ -137,11 +184,11 @@ class _Column(Column):
     """A column of mapped samples."""
 
     column: Column
-    map: FeatureMap
+    map: Sight
 
     def variables(self, source: Readable) -> dict[str, Variable]:
         """As the column's."""
-        return self.column.variables(Mapped(source, self.map))
+        return self.column.variables(seen(source, self.map))
 
     def compute(self, block: Block) -> Mapping[str, AnyArray]:
         """Of what the map makes of a block."""
@@ -149,4 +196,4 @@ class _Column(Column):
 
     def task_bytes(self, source: Readable, rows: int) -> int:
         """The map's, and the column's."""
-        return self.map.work_bytes(rows) + self.column.task_bytes(Mapped(source, self.map), rows)
+        return sight_bytes(source, self.map, rows) + self.column.task_bytes(seen(source, self.map), rows)

@@ -71,6 +71,7 @@ def comparison_section(manifest: Mapping[str, Any], open_step: Callable[[str], x
     if len(compared) < 2:
         return None
     datasets = {name: open_step(name) for name in compared}
+    compared = {name: {**entry, "space": _space(entry, datasets[name])} for name, entry in compared.items()}
     blocks: list[Block] = [_scores(compared, datasets)]
     paired = _agreements(datasets)
     if paired is not None:
@@ -110,7 +111,7 @@ def _by_space(compared: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]
     """Names of steps by what they work on, in the workflow's order."""
     spaces: dict[str, list[str]] = {}
     for name, entry in compared.items():
-        spaces.setdefault(str(entry.get("on") or "pixels"), []).append(name)
+        spaces.setdefault(str(entry["space"]), []).append(name)
     return spaces
 
 
@@ -137,7 +138,7 @@ def _scores(compared: Mapping[str, Mapping[str, Any]], datasets: Mapping[str, xa
             (
                 name,
                 _method(entry, datasets[name]),
-                str(entry.get("on") or "pixels"),
+                str(entry["space"]),
                 _objective(entry),
                 *(_written(_metric(entry, score.metric), score.digits) for score in shown),
                 duration(entry.get("seconds") if seconds is None else seconds),
@@ -152,6 +153,14 @@ def _scores(compared: Mapping[str, Mapping[str, Any]], datasets: Mapping[str, xa
     return Table(columns, tuple(rows), text_columns=3, caption=caption, bold=frozenset(bold))
 
 
+def _space(entry: Mapping[str, Any], dataset: xarray.Dataset) -> str:
+    """What the clusters are of."""
+    on = str(entry.get("on") or "pixels")
+    if str(dataset.attrs.get("space") or on) != "pixels":
+        return on
+    return "pixels" if on == "pixels" else f"pixels ({on})"
+
+
 def _method(entry: Mapping[str, Any], dataset: xarray.Dataset) -> str:
     uses = str(entry.get("uses") or "")
     engine = str(dataset.attrs.get("engine") or "")
@@ -163,12 +172,12 @@ def _objective(entry: Mapping[str, Any]) -> str:
     """The number that the method makes small or large itself."""
     likelihood, inertia = _metric(entry, "log_likelihood"), _metric(entry, "inertia")
     if likelihood is not None:
-        return f"log-likelihood {likelihood:,.3f}"
+        return f"log-likelihood {likelihood:,.3f}".replace("-", "−").replace("log−", "log-")
     return "–" if inertia is None else f"inertia {inertia:,.0f}" if inertia >= 1000 else f"inertia {inertia:,.4g}"
 
 
 def _written(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:,.{digits}f}"
+    return "–" if value is None else f"{value:,.{digits}f}".replace("-", "−")
 
 
 def _agreements(datasets: Mapping[str, xarray.Dataset]) -> Block | None:

@@ -73,7 +73,7 @@ def test_the_table_has_every_clustering_and_sets_apart_the_best_in_each_space() 
         "inertia 1,905,000",
         "inertia 772,358",
         "inertia 780,000",
-        "log-likelihood -11.530",
+        "log-likelihood −11.530",
     ]
     at = table.columns.index
     # A silhouette among pixels is not set against those among codes.

@@ -14,6 +14,7 @@ from support import random_images, stored
 
 import fmnist_dask
 from fmnist_dask.cluster.connect import Connection
+from fmnist_dask.errors import RunError
 
 
 def run_steps(steps: dict[str, Any], source: Any, cluster: Connection, place: Path) -> fmnist_dask.Run:
@@ -59,6 +60,47 @@ def test_clusters_of_pixels_and_of_codes(cluster: Connection, tmp_path: Path) ->
     assert list(table.columns) == names
     np.testing.assert_array_equal(table["coded"], run["coded"]["labels"].values)
     assert run.manifest["steps"]["coded"]["on"] == "pca"
+
+
+def test_clusters_of_codes_are_polished_among_pixels(cluster: Connection, tmp_path: Path) -> None:
+    options = {"n_clusters": 10, "n_init": 3, "examples": 2}
+    steps = {
+        "pca": {"uses": "pca", "split": "train", "with": {"n_components": 6}},
+        "rough": {"uses": "kmeans", "on": "pca", "split": "train", "with": options},
+        "fine": {"uses": "kmeans", "on": "pca", "split": "train", "with": {**options, "polish": True}},
+    }
+    run = run_steps(steps, "digits", cluster, tmp_path)
+    collection = run.collection
+    train = collection.read("split", 0, collection.n) == 0
+    pixels = collection.read("image", 0, collection.n).reshape(collection.n, -1)[train] / 255
+    codes = run["pca"]["codes"].values[train].astype(np.float64)
+    for name in ("rough", "fine"):
+        labels = run[name]["labels"].values[train]
+        means = {what: group_means(values, labels) for what, values in (("pixels", pixels), ("codes", codes))}
+        metrics = run.metrics[name]
+        # Centres of codes are those of the last pass but one, a hair beside the means.
+        assert metrics["inertia"] == pytest.approx(exact_inertia(codes, means["codes"], labels), rel=1e-4)
+        assert metrics["inertia_pixels"] == pytest.approx(exact_inertia(pixels, means["pixels"], labels), rel=1e-4)
+    fine = run["fine"].load()
+    centres = fine["cluster_centers"].values.reshape(10, -1)
+    labels = fine["labels"].values[train]
+    assert run.metrics["fine"]["inertia_pixels"] == pytest.approx(exact_inertia(pixels, centres, labels), rel=1e-9)
+    assert fine["inertia_of_cluster"].sum() == pytest.approx(run.metrics["fine"]["inertia_pixels"], rel=1e-9)
+    assert run.metrics["fine"]["inertia_pixels"] < run.metrics["rough"]["inertia_pixels"]
+    assert run.metrics["fine"]["inertia"] > run.metrics["rough"]["inertia"]
+    np.testing.assert_array_equal(labels, ((pixels[:, None] - centres) ** 2).sum(axis=2).argmin(axis=1))
+    distance = np.sqrt(((pixels - centres[labels]) ** 2).sum(axis=1))
+    np.testing.assert_allclose(fine["distance"].values[train], distance, rtol=1e-5)
+
+
+def group_means(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    return np.stack([values[labels == k].mean(axis=0) for k in range(labels.max() + 1)])
+
+
+def test_pixels_are_not_polished_once_more(cluster: Connection, tmp_path: Path) -> None:
+    steps = {"clusters": {"uses": "kmeans", "with": {"n_clusters": 3, "polish": True}}}
+    with pytest.raises(RunError, match="works on pixels already"):
+        run_steps(steps, "digits", cluster, tmp_path)
 
 
 #: Ways to cluster, and what the number of clusters is called.

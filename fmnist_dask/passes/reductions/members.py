@@ -14,7 +14,7 @@ from fmnist_dask.passes.parameters import ArrayParameter, SetsParameter
 from fmnist_dask.passes.protocol import Column, Readable, Reduction, Variable
 from fmnist_dask.passes.reductions.clusters import label_bytes, nearest_distances, nearest_labels
 from fmnist_dask.passes.reductions.images import Ranked, merge_ranked_by, rank_rows, thumbnail_bytes
-from fmnist_dask.passes.through import FeatureMap, mapped
+from fmnist_dask.passes.through import Pixels, Sight, mapped
 from fmnist_dask.typing import AnyArray
 
 State = dict[str, Any]
@@ -56,9 +56,9 @@ class GroupedCentres:
 
 @dataclass(frozen=True)
 class MappedCentres:
-    """A labelling: the nearest centre, seen through a map."""
+    """A labelling: the nearest centre, seen through a map, or among pixels."""
 
-    map: FeatureMap
+    map: Sight
     centres: SetsParameter
 
     def labels(self, block: Block) -> AnyArray:
@@ -69,7 +69,8 @@ class MappedCentres:
     def work_bytes(self, rows: int) -> int:
         """Memory of what is worked out for some rows."""
         k, d = self.centres.centres.values.shape
-        return self.map.work_bytes(rows) + nearest_bytes(rows, d, k, 1)
+        seen = rows * d if isinstance(self.map, Pixels) else self.map.work_bytes(rows)
+        return seen + nearest_bytes(rows, d, k, 1)
 
 
 def labels_by(block: Block, labelling: Labelling) -> AnyArray:

@@ -59,7 +59,7 @@ class ClusterTable:
         size = values(dataset, "size").astype(np.int64)
         classes = names(dataset, "class")
         labelled = "composition" in dataset and is_labelled(classes)
-        on = str(dataset.attrs.get("on") or "pixels")
+        on = str(dataset.attrs.get("space") or dataset.attrs.get("on") or "pixels")
         return cls(
             size=size,
             order=np.argsort(-size, kind="stable").tolist(),

@@ -87,6 +87,11 @@ def _convergence_sentence(
         parts.append(f"Lloyd's iterations ended after {count(int(iterations), 'pass', 'passes')} over all images.")
     if inertia is not None:
         parts.append(f"The inertia, the sum of squared distances to the centres, is {float(inertia):,.2f}.")
+    among = context.metrics.get("inertia_pixels")
+    if among is not None:
+        more = context.metrics.get("n_iter_pixels")
+        went = f" They went on among pixels for {count(int(more), 'pass', 'passes')}." if more is not None else ""
+        parts.append(f"{went} Among pixels, the inertia of the same clusters is {float(among):,.2f}.".strip())
     ends = [float(passes[-1]) for passes in histories]
     if len(ends) > 1 and ends[best] > 0:
         worst = max(ends) / ends[best] - 1

@@ -49,7 +49,7 @@ def _convergence(history: np.ndarray, context: ReportContext) -> Section:
         lead=f"The divergence of neighbourhoods on the map from those among features, which t-SNE makes small.{told}",
         blocks=(
             Figure(
-                objective_lines([history[:, 1]], 0, "record", "Kullback–Leibler divergence"),
+                objective_lines([history[:, 1]], 0, "steps of 50 iterations", "Kullback–Leibler divergence"),
                 caption="Affinities are exaggerated at first, which makes the divergence larger.",
             ),
         ),

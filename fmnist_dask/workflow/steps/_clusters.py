@@ -88,7 +88,10 @@ def cluster_dataset(clusters: Clusters, data: StepInput, more: dict[str, Any], a
         coords["class"] = table.names
     for kind in ("nearest", "farthest"):
         variables |= _examples(kind, clusters, data, image, len(clusters.size))
-    return xr.Dataset(variables, coords=coords, attrs={"split": data.split, "on": data.on, **attrs})
+    # Images that another step keeps are clustered by their pixels all the same.
+    space = "pixels" if source.feature_dtype == "uint8" else data.on
+    known = {"split": data.split, "on": data.on, "space": space}
+    return xr.Dataset(variables, coords=coords, attrs={**known, **attrs})
 
 
 def silhouette_variables(fit: Silhouette | None) -> dict[str, Any]:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import pydantic
 
-from fmnist_dask.models.clusters import Clusters, describe_clusters, members_scan
+from fmnist_dask.errors import UsageError
+from fmnist_dask.models.clusters import Clusters, clusters_of, describe_clusters, members_scan
 from fmnist_dask.models.kmeans import KMeansModel, KMeansOptions, kmeans
-from fmnist_dask.passes.protocol import Algorithm
+from fmnist_dask.models.polish import pixel_inertia, pixel_squares
+from fmnist_dask.models.polish import polish as polish_clusters
+from fmnist_dask.passes.parameters import SetsParameter
+from fmnist_dask.passes.protocol import Algorithm, Scan
+from fmnist_dask.passes.reductions.clusters import ClusterSums
+from fmnist_dask.passes.through import Pixels, scan_through, seen, through
 from fmnist_dask.typing import AnyArray
 from fmnist_dask.workflow.registry import Foreseen, StepInput, StepResult, step
 from fmnist_dask.workflow.steps._clusters import (
@@ -29,7 +36,7 @@ Whole = Annotated[int, pydantic.Field(ge=1)]
 
 
 def _foresees(
-    data: StepInput, *, n_clusters: int, n_init: int, init: Any, examples: int, engine: str, **others: Any
+    data: StepInput, *, n_clusters: int, n_init: int, init: Any, examples: int, engine: str, polish: bool, **others: Any
 ) -> Iterator[Foreseen]:
     """The search for starts, the widest iteration, and what clusters hold."""
     source, d = data.source, data.source.n_features
@@ -38,7 +45,11 @@ def _foresees(
     if engine == "fmnist-dask":
         yield from foreseen_kmeans(data, options)
     model = KMeansModel(np.zeros((k, d)), 0, np.zeros(d), None, 1.0, data.n)
-    yield Foreseen("members of clusters", members_scan(source, model, data.split, examples, 1.0))
+    scan = members_scan(source, model, data.split, examples, 1.0)
+    yield Foreseen("members of clusters", scan)
+    if polish and source.feature_dtype != "uint8":
+        sums = ClusterSums(SetsParameter.of([np.zeros((k, source.image_bytes))]))
+        yield Foreseen("each iteration among pixels", scan_through(Scan({"sums": sums}, split=data.split), Pixels()))
 
 
 @step(
@@ -61,6 +72,7 @@ def kmeans_step(
     tol: Annotated[float, pydantic.Field(ge=0)] = 1e-4,
     examples: Annotated[int, pydantic.Field(ge=0, le=50)] = 12,
     engine: Literal["fmnist-dask", "dask-ml"] = "fmnist-dask",
+    polish: bool = False,
     silhouette: SilhouetteChoice = "none",
 ) -> Algorithm[StepResult]:
     """Cluster images: many starts on a subset, then exact passes over all images to convergence.
@@ -81,9 +93,13 @@ def kmeans_step(
         Nearest and farthest images of each cluster to keep.
     engine
         fmnist-dask, or dask-ml for its KMeans (started by k-means||, once), with its inertia corrected.
+    polish
+        Of codes: go on among pixels, from the mean images of the clusters found, until those have converged.
     silhouette
         exact: of all images, in the space that was clustered. A number: of so many random images against all.
     """
+    if polish and data.source.feature_dtype == "uint8":
+        raise UsageError("polish goes on among pixels, and the step works on pixels already", 'name codes as "on"')
     options = KMeansOptions(max(1, min(n_clusters, data.n)), init, n_init, max_iter, tol, data.seed)
     if engine == "dask-ml":
         from fmnist_dask.workflow.steps._dask_ml import dask_ml_kmeans
@@ -91,15 +107,17 @@ def kmeans_step(
         model = yield from dask_ml_kmeans(data, options)
     else:
         model = yield from kmeans(data.source, data.n, options, data.split)
-    unit = unit_of(data.source)
-    clusters = yield from describe_clusters(data.source, model, data.split, examples, unit)
+    described = yield from _described(data, model, options, examples, polish)
+    clusters, unit = described.clusters, unit_of(data.source)
     fit = yield from measure_silhouette(data, clusters, silhouette)
-    dataset = _dataset(model, clusters, data, options, engine).assign(silhouette_variables(fit))
+    dataset = _dataset(model, described, data, options, engine).assign(silhouette_variables(fit))
     return StepResult(
         dataset=dataset,
         metrics={
-            "inertia": clusters.inertia / unit**2,
+            "inertia": described.inertia / unit**2,
+            **({} if described.inertia_pixels is None else {"inertia_pixels": described.inertia_pixels / 255**2}),
             "n_iter": model.n_iter,
+            **({} if described.polished is None else {"n_iter_pixels": described.polished.n_iter}),
             **cluster_metrics(clusters, fit),
         },
         exact=exactness(fit, "inertia"),
@@ -110,15 +128,60 @@ def kmeans_step(
     )
 
 
-def _dataset(model: KMeansModel, clusters: Clusters, data: StepInput, options: KMeansOptions, engine: str) -> Any:
+@dataclass
+class _Described:
+    """Clusters, and what they cost.
+
+    Attributes
+    ----------
+    inertia, inertia_pixels
+        In the space of the features and, where those are codes, among pixels.
+    polished
+        k-means of pixels that went on from these clusters.
+    """
+
+    clusters: Clusters
+    inertia: float
+    inertia_pixels: float | None = None
+    polished: KMeansModel | None = None
+
+
+def _described(
+    data: StepInput, model: KMeansModel, options: KMeansOptions, examples: int, polished: bool
+) -> Algorithm[_Described]:
+    """What clusters hold, after they were polished among pixels if that is wanted."""
+    source, split = data.source, data.split
+    scan = members_scan(source, model, split, examples, unit_of(source))
+    if source.feature_dtype == "uint8":
+        found = yield scan
+        clusters = clusters_of(source, found, model.inertia_of(found["sums"]))
+        return _Described(clusters, clusters.inertia)
+    found = yield replace(scan, reductions={**scan.reductions, **pixel_squares(split).reductions})
+    clusters = clusters_of(source, found, model.inertia_of(found["sums"]))
+    if not polished:
+        among = pixel_inertia(found["pixels"], clusters.mean_image, clusters.size)
+        return _Described(clusters, clusters.inertia, among)
+    better = yield from polish_clusters(source, model, clusters, options, split)
+    pixels = Pixels()
+    description = describe_clusters(seen(source, pixels), better.model, split, examples, 255.0)
+    clusters = yield from through(description, pixels)
+    return _Described(clusters, better.inertia_codes, clusters.inertia, better.model)
+
+
+def _dataset(model: KMeansModel, described: _Described, data: StepInput, options: KMeansOptions, engine: str) -> Any:
+    clusters, polished = described.clusters, described.polished
     unit = unit_of(data.source)
+    # Polished clusters are measured among pixels.
+    space = data if polished is None else replace(data, source=seen(data.source, Pixels()))
+    centres = (model if polished is None else polished).centres
     return cluster_dataset(
         clusters,
-        data,
+        space,
         {
-            **centre_variable("cluster_centers", model.centres, data.source),
+            **centre_variable("cluster_centers", centres, space.source),
             "history": (("start", "iteration"), _padded(model.history) / unit**2),
             "start_inertia": ("candidate", model.start_inertia / unit**2),
+            **({} if polished is None else {"history_pixels": ("pass", np.array(polished.history[0]) / 255**2)}),
         },
         {
             "n_clusters": len(clusters.size),
@@ -126,6 +189,7 @@ def _dataset(model: KMeansModel, clusters: Clusters, data: StepInput, options: K
             "n_iter": model.n_iter,
             "subset_rows": model.subset,
             "engine": engine,
+            "polished": int(polished is not None),
         },
     )
 
