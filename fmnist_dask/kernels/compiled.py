@@ -125,8 +125,31 @@ def row_norms(values, out):  # pragma: no cover - compiled
         out[row] = np.sqrt(total)
 
 
+# Where scores are no numbers, all of them are looked at again: what these make of them does not matter.
+NUMBERS = {"nnan", "nsz", "reassoc"}
+
+
+@numba.njit(nogil=True, cache=True, fastmath=NUMBERS)
+def least_score(products, halves):  # pragma: no cover - compiled
+    """The least of ``halves - products``."""
+    least = np.inf
+    for at in range(products.shape[0]):
+        score = halves[at] - np.float64(products[at])
+        least = score if score < least else least
+    return least
+
+
+@numba.njit(nogil=True, cache=True, fastmath=NUMBERS)
+def scores_within(products, halves, limit):  # pragma: no cover - compiled
+    """How many of ``halves - products`` are not above the limit."""
+    count = 0
+    for at in range(products.shape[0]):
+        count += 1 if halves[at] - np.float64(products[at]) <= limit else 0
+    return count
+
+
 @numba.njit(nogil=True, cache=True)
-def choose_nearest(products, halves, norms, lengths, starts, gamma, tiny, labels, doubts):  # pragma: no cover
+def choose_nearest(products, halves, norms, lengths, starts, gamma, tiny, labels, doubts, limits):  # pragma: no cover
     """Nearest centre by rounded scores; the choices that rounding may have decided are listed.
 
     Parameters
@@ -149,46 +172,58 @@ def choose_nearest(products, halves, norms, lengths, starts, gamma, tiny, labels
         Filled: position of the nearest centre in its set.
     doubts : int32 array, shape (m * r, 2)
         Filled: (row, set) where another centre may be as near.
+    limits : float64 array, shape (m * r,)
+        Filled: for each of these, centres whose score is above this are farther for certain.
 
     Returns
     -------
     int
         Number of doubts.
     """
+    longest = np.zeros(starts.shape[0] - 1)
+    for group in range(starts.shape[0] - 1):
+        for at in range(starts[group], starts[group + 1]):
+            longest[group] = max(longest[group], lengths[at])
     count = 0
     for row in range(products.shape[0]):
         for group in range(starts.shape[0] - 1):
             first, last = starts[group], starts[group + 1]
-            best = first
-            best_score = halves[first] - np.float64(products[row, first])
-            second_score = np.inf
-            for at in range(first + 1, last):
-                score = halves[at] - np.float64(products[row, at])
-                if score < best_score:
-                    second_score = best_score
-                    best_score, best = score, at
-                elif score < second_score:
-                    second_score = score
-            labels[row, group] = best - first
-            if last - first > 1:
-                longest = lengths[best]
-                for at in range(first, last):
-                    longest = max(longest, lengths[at])
-                bound = 2.0 * gamma * (norms[row] + tiny) * (longest + tiny) + tiny * tiny
-                # What may be beyond float32's range is doubtful, too, whatever has become of it.
-                if second_score - best_score <= bound or not (norms[row] + 1.0) * longest < 2.0**126:
-                    doubts[count, 0], doubts[count, 1] = row, group
-                    count += 1
+            bound = 2.0 * gamma * (norms[row] + tiny) * (longest[group] + tiny) + tiny * tiny
+            own, half = products[row, first:last], halves[first:last]
+            best_score = least_score(own, half)
+            limit = best_score + bound
+            # What may be beyond float32's range is doubtful, too, whatever has become of it.
+            if not (norms[row] + 1.0) * longest[group] < 2.0**126:
+                limit = np.inf
+            elif scores_within(own, half, limit) == 1:
+                at = 0
+                while at < last - first - 1 and half[at] - np.float64(own[at]) != best_score:
+                    at += 1
+                labels[row, group] = at
+                continue
+            if last - first == 1:
+                labels[row, group] = 0
+                continue
+            doubts[count, 0], doubts[count, 1] = row, group
+            limits[count] = limit
+            count += 1
     return count
 
 
 @numba.njit(nogil=True, cache=True)
-def settle_doubts(features, shift, centres, starts, doubts, labels):  # pragma: no cover - compiled
-    """Choose again in float64, from differences, for each (row, set) in doubt; ties go to the first centre."""
+def settle_doubts(  # pragma: no cover - compiled
+    features, shift, centres, starts, doubts, labels, products, halves, limits
+):
+    """Choose again in float64, from differences, for each (row, set) in doubt; ties go to the first centre.
+
+    Only centres whose rounded scores are within the limits are looked at. Scores that are no numbers are.
+    """
     for at in range(doubts.shape[0]):
         row, group = doubts[at, 0], doubts[at, 1]
         best, best_distance = 0, np.inf
         for centre in range(starts[group], starts[group + 1]):
+            if halves[centre] - np.float64(products[row, centre]) > limits[at]:
+                continue
             distance = 0.0
             for feature in range(features.shape[1]):
                 difference = (np.float64(features[row, feature]) - shift[feature]) - centres[centre, feature]

@@ -85,20 +85,25 @@ def nearest(features: AnyArray, sets: CentreSets) -> AnyArray:
     halves += sets.centres @ (sets.shift if shift is None else sets.shift - shift)
     size = panel_rows(d)
     norms = np.empty(size, dtype=dtype)
-    doubts = np.empty((size * len(sets), 2), dtype=np.int32)
+    doubts, limits = np.empty((size * len(sets), 2), dtype=np.int32), np.empty(size * len(sets))
     products = np.empty((size, columns.shape[1]), dtype=dtype)
+    # One panel for all: memory that is let go of, and asked for again, is cleared by the system each time.
+    panels = np.empty((size, d), dtype=dtype)
     for start in range(0, m, size):
         part = features[start : start + size]
+        panel = panels[: len(part)]
         # What is too large for float32 becomes infinite, hence doubtful.
         with np.errstate(over="ignore", invalid="ignore"):
-            panel = part.astype(dtype) if shift is None else (part - shift).astype(dtype)
+            np.copyto(panel, part if shift is None else part - shift, casting="same_kind")
             rows = slice(start, start + len(panel))
             np.matmul(panel, columns, out=products[: len(panel)])
         row_norms(panel, norms)
         found = products[: len(panel)]
-        count = choose_nearest(found, halves, norms, lengths, sets.starts, gamma, tiny, labels[rows], doubts)
+        count = choose_nearest(found, halves, norms, lengths, sets.starts, gamma, tiny, labels[rows], doubts, limits)
         if count:
-            settle_doubts(part, sets.shift, sets.centres, sets.starts, doubts[:count], labels[rows])
+            settle_doubts(
+                part, sets.shift, sets.centres, sets.starts, doubts[:count], labels[rows], found, halves, limits
+            )
     return labels
 
 
