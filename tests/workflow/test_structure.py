@@ -93,6 +93,35 @@ def test_clusters_of_codes_are_polished_among_pixels(cluster: Connection, tmp_pa
     np.testing.assert_allclose(fine["distance"].values[train], distance, rtol=1e-5)
 
 
+@pytest.mark.slow
+def test_a_map_by_tsne_and_clusters_on_it(cluster: Connection, tmp_path: Path) -> None:
+    quick = {"early_exaggeration_iter": 50, "n_iter": 20, "images": 900, "shown": 40}
+    steps = {
+        "pca": {"uses": "pca", "with": {"n_components": 6}},
+        "map": {"uses": "tsne", "on": "pca", "split": "train", "with": quick},
+        "whole": {"uses": "tsne", "on": "pca", "with": {**quick, "images": 2000, "n_iter": 1}},
+        "groups": {"uses": "kmeans", "on": "whole", "with": {"n_clusters": 10, "n_init": 2, "examples": 0}},
+    }
+    run = run_steps(steps, "digits", cluster, tmp_path)
+    collection = run.collection
+    found = run["map"].load()
+    placed = np.isfinite(found["embedding"].values).all(axis=1)
+    train = collection.read("split", 0, collection.n) == 0
+    assert placed.sum() == run.metrics["map"]["n_placed"] == found.attrs["n"] == 900
+    assert (train | ~placed).all()
+    np.testing.assert_array_equal((found["plane"] != found["plane"].attrs["nowhere"]).all("axis"), placed)
+    assert found["plane"].values[placed].max() < found["plane"].attrs["cells"]
+    classes = collection.read("label", 0, collection.n)
+    np.testing.assert_array_equal(found["label"], np.where(placed, classes, -1))
+    assert placed[found["shown_row"].values].all()
+    np.testing.assert_array_equal(found["shown_code"], found["embedding"].values[found["shown_row"].values])
+    assert (run["groups"]["labels"].values >= 0).all()
+    assert run.metrics["groups"]["nmi"] > 0.4
+    page = (run.path / "report.html").read_text(encoding="utf-8")
+    assert "cannot be shown" not in page
+    assert f"a random sample of 900 of {train.sum():,} images of the split train" in page
+
+
 def group_means(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.stack([values[labels == k].mean(axis=0) for k in range(labels.max() + 1)])
 
