@@ -119,7 +119,7 @@ def test_a_map_by_tsne_and_clusters_on_it(cluster: Connection, tmp_path: Path) -
     assert run.metrics["groups"]["nmi"] > 0.4
     page = (run.path / "report.html").read_text(encoding="utf-8")
     assert "cannot be shown" not in page
-    assert f"a random sample of 900 of {train.sum():,} images of the split train" in page
+    assert f"a random sample of 900 of {train.sum():,} images so that" in page
 
 
 def group_means(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
