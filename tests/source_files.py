@@ -17,9 +17,36 @@ import pyarrow.parquet as pq
 from PIL import Image
 from support import write_idx
 
+from fmnist_dask.collection.sources.base import Source
+
 #: Images and labels of each split.
 Splits = Mapping[str, tuple[np.ndarray, np.ndarray]]
 IDX_PREFIX = {"train": "train", "test": "t10k"}
+
+
+def arrays_of(source: Source) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Images and labels of a source, in memory."""
+    splits = {}
+    for number, part in enumerate(source.partitions):
+        batches = list(source.read(number, 0, part.rows, 4096))
+        image, label = (np.concatenate([getattr(rows, field) for rows in batches]) for field in ("image", "label"))
+        splits[part.split] = (image, label)
+    return splits
+
+
+def first_release(official: Splits) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Fashion-MNIST with as many copies as its first release had: 43 + 1 within splits, 10 images in both splits."""
+    splits = {name: (image.copy(), label.copy()) for name, (image, label) in official.items()}
+    rng = np.random.default_rng(0)
+    (train, train_label), (test, test_label) = splits["train"], splits["test"]
+    picked = rng.choice(60_000, 2 * 43 + 10, replace=False)
+    for origin, copy in zip(picked[:43], picked[43:86], strict=True):
+        train[copy], train_label[copy] = train[origin], train_label[origin]
+    rows = rng.choice(10_000, 2 + 10, replace=False)
+    test[rows[1]], test_label[rows[1]] = test[rows[0]], test_label[rows[0]]
+    for origin, copy in zip(picked[86:], rows[2:], strict=True):
+        test[copy], test_label[copy] = train[origin], train_label[origin]
+    return splits
 
 
 def encoded(pixels: np.ndarray, kind: str = "PNG", **options: Any) -> bytes:

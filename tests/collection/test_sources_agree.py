@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from source_files import FORMATS, REORDERED, written
+from source_files import FORMATS, REORDERED, arrays_of, first_release, written
 from support import random_images, stored, write_store
 
 from fmnist_dask.collection.layout import MANIFEST
@@ -92,12 +92,7 @@ def test_the_order_of_rows_and_the_pixels_decide_different_digests(tmp_path):
 def fashion(real_data, tmp_path_factory):
     """Fashion-MNIST: as arrays, and as the collection that its own files make."""
     source = Idx(real_data("fashion-mnist"), name="fashion-mnist")
-    splits = {}
-    for number, part in enumerate(source.partitions):
-        batches = list(source.read(number, 0, part.rows, 4096))
-        image, label = (np.concatenate([getattr(rows, field) for rows in batches]) for field in ("image", "label"))
-        splits[part.split] = (image, label)
-    return splits, write_store(plan_ingest(source, tmp_path_factory.mktemp("fashion") / "x.zarr"))
+    return arrays_of(source), write_store(plan_ingest(source, tmp_path_factory.mktemp("fashion") / "x.zarr"))
 
 
 @pytest.mark.data
@@ -115,16 +110,7 @@ def test_fashion_mnist_through_every_format(tmp_path, fashion, cluster, kind):
 @pytest.mark.data
 def test_the_duplicates_of_the_first_release_are_found_and_dropped(tmp_path, fashion, cluster):
     """Its 43 + 1 copies within splits and 10 images in both splits, put into the official release, as CSV."""
-    splits = {name: (image.copy(), label.copy()) for name, (image, label) in fashion[0].items()}
-    rng = np.random.default_rng(0)
-    (train, train_label), (test, test_label) = splits["train"], splits["test"]
-    picked = rng.choice(60_000, 2 * 43 + 10, replace=False)
-    for origin, copy in zip(picked[:43], picked[43:86], strict=True):
-        train[copy], train_label[copy] = train[origin], train_label[origin]
-    rows = rng.choice(10_000, 2 + 10, replace=False)
-    test[rows[1]], test_label[rows[1]] = test[rows[0]], test_label[rows[0]]
-    for origin, copy in zip(picked[86:], rows[2:], strict=True):
-        test[copy], test_label[copy] = train[origin], train_label[origin]
+    splits = first_release(fashion[0])
     root = written("csv", tmp_path / "csv", splits)
     engine = DistributedEngine(cluster.client, cluster.workers, tmp_path)
     whole = make_collection(engine, open_source(root), tmp_path / "whole.zarr")
