@@ -197,6 +197,4 @@ def retrieval(ranking: IntArray, candidates: BoolArray, wrong: BoolArray, points
 def _read(source: Readable, name: str) -> AnyArray:
     """A small per-row array."""
     size = source.chunk_rows
-    return np.concatenate(
-        [source.read(name, start, min(start + size, source.n)) for start in range(0, source.n, size)]
-    )
+    return np.concatenate([source.read(name, start, min(start + size, source.n)) for start in range(0, source.n, size)])

@@ -108,8 +108,8 @@ def nearest_neighbours(source: Readable, inside: BoolArray, k: int, split: str =
     m = len(rows)
     if state_bytes(m, k) > MOST_STATE:
         raise MemoryLimitError(
-            f"{k:,} neighbours of {m:,} images each need {state_bytes(m, k) / 2**30:.1f} GiB of the driver, which gives "
-            f"them {MOST_STATE / 2**30:.1f} GiB",
+            f"{k:,} neighbours of each of {m:,} images need {state_bytes(m, k) / 2**30:.1f} GiB of the driver; "
+            f"{MOST_STATE / 2**30:.1f} GiB are for them",
             "ask for fewer neighbours, or work on a split with fewer images",
         )
     best = Best.none(m, k)

@@ -10,7 +10,7 @@ import pydantic
 
 from fmnist_dask.kernels.garments import WRONG_LABEL
 from fmnist_dask.models.label_issues import LabelIssues, Retrieval, label_issues, retrieval
-from fmnist_dask.models.neighbours import block_rows, pair_bytes, rounds, state_bytes
+from fmnist_dask.models.neighbours import block_rows, pair_bytes, rounds
 from fmnist_dask.passes.hashes import values_at
 from fmnist_dask.passes.protocol import Algorithm, Readable, Scan
 from fmnist_dask.passes.reductions.images import ImagesAt
@@ -19,9 +19,7 @@ from fmnist_dask.workflow.registry import Foreseen, StepInput, StepResult, step
 from fmnist_dask.workflow.steps._names import IMAGE_DIMS, label_names, unit_of
 
 
-def _foresees(
-    data: StepInput, *, n_neighbors: int, examples: int, shown: int, **others: Any
-) -> Iterator[Foreseen]:
+def _foresees(data: StepInput, *, n_neighbors: int, examples: int, shown: int, **others: Any) -> Iterator[Foreseen]:
     """The largest round of comparisons, and the pictures of candidates and their neighbours."""
     size = block_rows(data.source, data.n)
     calls = max((len(pairs) for pairs in rounds(data.n, size, n_neighbors)), default=0)
