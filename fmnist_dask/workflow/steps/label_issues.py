@@ -56,7 +56,7 @@ def label_issues_step(
         An image is a candidate if at least this share of its neighbours carries another label,
     min_score
         and if its score is at least this. The score, from -1 to 1, also counts neighbours of neighbours, and ranks
-        candidates. 0 leaves the choice to the threshold. Of the wrong labels planted in 70,000 garments 92 % are then
+        candidates. -1 leaves the choice to the threshold. Of the wrong labels planted in 70,000 garments 92 % are then
         among the candidates, and 86 % of these are wrong; by a threshold of 1 alone 94 % and 66 %.
     examples
         Candidates to show, the most doubtful ones.
