@@ -125,6 +125,7 @@ class Best:
 def look_within(samples: Samples, best: Best, measure: Measure) -> None:
     """Look for neighbours among the samples themselves; each pair is looked at once, none is its own neighbour."""
     left, right = panel_rows(samples.features.shape[1])
+    room = _room(samples)
     for low in range(0, len(samples), right):
         columns = _Panel.of(samples.part(low, low + right), measure)
         mine = best.part(low, low + right)
@@ -132,23 +133,25 @@ def look_within(samples: Samples, best: Best, measure: Measure) -> None:
             # A panel with itself, then with what follows it among the columns.
             stop = min(start + left, low + len(columns))
             rows, own = columns.part(start - low, stop - low), best.part(start, stop)
-            _look(rows, rows, own, own, measure, same=True)
+            _look(rows, rows, own, own, measure, room, same=True)
             rest, others = columns.part(stop - low, len(columns)), mine.part(stop - low, len(columns))
             if len(rest):
-                _look(rows, rest, own, others, measure)
+                _look(rows, rest, own, others, measure, room)
         for start in range(0, low, left):
             stop = min(start + left, low)
-            _look(_Panel.of(samples.part(start, stop), measure), columns, best.part(start, stop), mine, measure)
+            rows = _Panel.of(samples.part(start, stop), measure)
+            _look(rows, columns, best.part(start, stop), mine, measure, room)
 
 
 def look_between(left: Samples, right: Samples, left_best: Best, right_best: Best, measure: Measure) -> None:
     """Look for the neighbours of two different sets of samples in each other."""
     left_rows, right_rows = panel_rows(left.features.shape[1])
+    room = _room(left)
     for low in range(0, len(right), right_rows):
         columns, theirs = _Panel.of(right.part(low, low + right_rows), measure), right_best.part(low, low + right_rows)
         for start in range(0, len(left), left_rows):
             rows = _Panel.of(left.part(start, start + left_rows), measure)
-            _look(rows, columns, left_best.part(start, start + left_rows), theirs, measure)
+            _look(rows, columns, left_best.part(start, start + left_rows), theirs, measure, room)
 
 
 def panel_rows(d: int) -> tuple[int, int]:
@@ -160,8 +163,13 @@ def panel_rows(d: int) -> tuple[int, int]:
 def panel_bytes(d: int) -> int:
     """Memory of two panels and their products while they are looked at."""
     left, right = panel_rows(d)
-    wide = 4 if d <= WIDE_FEATURES else 8
+    wide = np.dtype(dtype_of(d)).itemsize
     return (left + right) * d * (wide + 8) + wide * left * right
+
+
+def dtype_of(d: int) -> str:
+    """Precision of products; in float32, those of very many features would rule too little out."""
+    return "float32" if d <= WIDE_FEATURES else "float64"
 
 
 @dataclass(frozen=True)
@@ -182,7 +190,7 @@ class _Panel:
         are held, is off as much: four times that is ample.
         """
         d = samples.features.shape[1]
-        dtype = "float32" if d <= WIDE_FEATURES else "float64"
+        dtype = dtype_of(d)
         moved = (samples.features - measure.shift) * measure.scale
         values = np.ascontiguousarray(moved, dtype=dtype)
         squares = np.einsum("ij,ij->i", values, values, dtype=np.float64)
@@ -198,14 +206,24 @@ class _Panel:
         return _Panel(self.samples.part(start, stop), self.values[start:stop], self.halves[start:stop])
 
 
-def _look(rows: _Panel, columns: _Panel, own: Best, others: Best, measure: Measure, same: bool = False) -> None:
+def _room(samples: Samples) -> AnyArray:
+    """Memory for the products of two panels: allocated anew each time, it would be cleared page by page each time."""
+    d = samples.features.shape[1]
+    left, right = panel_rows(d)
+    return np.empty(left * right, dtype=dtype_of(d))
+
+
+def _look(
+    rows: _Panel, columns: _Panel, own: Best, others: Best, measure: Measure, room: AnyArray, same: bool = False
+) -> None:
     """Keep the neighbours in two panels."""
     from fmnist_dask.kernels.compiled_neighbours import take_products
 
     left, right = rows.samples, columns.samples
     mine = (own.squares, own.rows, own.limits, own.limit_rows)
     theirs = (others.squares, others.rows, others.limits, others.limit_rows)
-    products = rows.values @ columns.values.T
+    products = room[: len(rows) * len(columns)].reshape(len(rows), len(columns))
+    np.matmul(rows.values, columns.values.T, out=products)
     # What is to be beaten is rounded, and so is the comparison.
     margin = 1 + 4 * UNIT_ROUNDOFF[str(products.dtype)]
     take_products(

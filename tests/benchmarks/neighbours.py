@@ -1,4 +1,4 @@
-"""Ten nearest neighbours of Fashion-MNIST's 60,000 training images, by two workers, against scikit-learn's brute search.
+"""Ten nearest neighbours of Fashion-MNIST's 60,000 training images, by two workers, against scikit-learn's brute force.
 
 Both on the first 50 principal components in float32. Ours reads Zarr; scikit-learn has them in memory, and two threads.
 """
