@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fmnist_dask.errors import UsageError
+from fmnist_dask.models.neighbours import nearest_neighbours
 from fmnist_dask.passes.protocol import Algorithm, Call, Readable, Scan, Tasks
 from fmnist_dask.passes.reductions.subset import RandomSubset
 from fmnist_dask.typing import AnyArray, FloatArray, IntArray
@@ -117,8 +118,10 @@ def images_to_place(
     return {**sample, "features": features}
 
 
-def tsne(sample: dict[str, AnyArray], n: int, options: TSNEOptions) -> Algorithm[TSNEModel]:
-    """Place samples in a plane.
+def tsne(
+    source: Readable, sample: dict[str, AnyArray], n: int, options: TSNEOptions, split: str = "all"
+) -> Algorithm[TSNEModel]:
+    """Place samples in a plane, by their exact nearest neighbours.
 
     Parameters
     ----------
@@ -126,18 +129,34 @@ def tsne(sample: dict[str, AnyArray], n: int, options: TSNEOptions) -> Algorithm
         As :func:`images_to_place` returns it.
     n
         Samples it was drawn from.
+
+    Raises
+    ------
+    MemoryLimitError
+        The neighbours of all samples do not fit into the driver.
     """
     rows, features = sample["row"], sample["features"]
     perplexity = min(options.perplexity, (len(rows) - 1) / 3)
+    inside = np.zeros(source.n, dtype=bool)
+    inside[rows] = True
+    near = yield from nearest_neighbours(source, inside, neighbours_of(len(rows), perplexity), split)
+    # Places among the images that are placed; one that there is not counts as far away as the farthest.
+    places = np.searchsorted(rows, near.neighbours).astype(np.int64)
     call = Call(embed, (options, perplexity), len(rows))
     cost = embedding_bytes(len(rows), features.shape[1], perplexity)
 
     def nothing() -> list[Any]:
         return [(np.zeros((len(rows), 2), dtype=np.float32), 0.0, np.zeros((1, 2)))]
 
-    work = Tasks("t-SNE", (call,), cost, unit="images", expected=nothing, shared=features, late=True)
+    shared = (features, places, near.distances)
+    work = Tasks("t-SNE", (call,), cost, unit="images", expected=nothing, shared=shared, late=True)
     placed, divergence, history = (yield work)[0]
     return TSNEModel(rows, placed, divergence, history, perplexity, n)
+
+
+def neighbours_of(m: int, perplexity: float) -> int:
+    """Neighbours that affinities are made of, as openTSNE takes them."""
+    return min(m - 1, int(3 * perplexity))
 
 
 def embedding_bytes(m: int, d: int, perplexity: float) -> int:
@@ -145,13 +164,18 @@ def embedding_bytes(m: int, d: int, perplexity: float) -> int:
     return LIBRARY_BYTES + m * (16 * d + PAIR_BYTES * int(3 * perplexity + 1) + 256)
 
 
-def embed(features: FloatArray, options: TSNEOptions, perplexity: float) -> tuple[AnyArray, float, FloatArray]:
+def embed(
+    known: tuple[FloatArray, IntArray, FloatArray], options: TSNEOptions, perplexity: float
+) -> tuple[AnyArray, float, FloatArray]:
     """Optimize the places of some images by openTSNE; (embedding, divergence, history).
 
     Parameters
     ----------
-    features : float64 array, shape (m, d)
+    known
+        Features, shape (m, d), and of the nearest neighbours of each image places among them and distances, shape
+        (m, k).
     """
+    features, neighbours, distances = known
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import openTSNE
@@ -165,7 +189,7 @@ def embed(features: FloatArray, options: TSNEOptions, perplexity: float) -> tupl
         jobs = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         places = openTSNE.TSNEEmbedding(
             _start(features, options.seed),
-            _affinities(features, perplexity, options.seed),
+            _affinities(neighbours, distances, perplexity),
             n_jobs=jobs,
             random_state=options.seed,
             learning_rate=options.learning_rate,
@@ -180,7 +204,7 @@ def embed(features: FloatArray, options: TSNEOptions, perplexity: float) -> tupl
         places = places.optimize(options.n_iter, exaggeration=options.exaggeration, momentum=MOMENTUM)
     return (
         np.asarray(places, dtype=np.float32),
-        float(places.kl_divergence),
+        round(float(places.kl_divergence), 9),  # the last digits depend on the number of threads
         np.array(history, dtype=np.float64).reshape(-1, 2),
     )
 
@@ -203,7 +227,8 @@ def _start(features: FloatArray, seed: int) -> FloatArray:
     return found
 
 
-def _affinities(features: FloatArray, perplexity: float, seed: int) -> Any:
+def _affinities(neighbours: IntArray, distances: FloatArray, perplexity: float) -> Any:
     from openTSNE.affinity import PerplexityBasedNN
+    from openTSNE.nearest_neighbors import PrecomputedNeighbors
 
-    return PerplexityBasedNN(features, perplexity=perplexity, method="annoy", n_jobs=1, random_state=seed)
+    return PerplexityBasedNN(perplexity=perplexity, knn_index=PrecomputedNeighbors(neighbours, distances))

@@ -23,7 +23,7 @@ def features(n: int = 240, groups: int = 3, d: int = 6) -> tuple[np.ndarray, np.
 def place(values: np.ndarray, options: TSNEOptions = QUICK, chunk_rows: int = 64) -> TSNEModel:
     source = with_features(values, chunk_rows)
     sample = drive(images_to_place(source, len(values), options), source)
-    return drive(tsne(sample, len(values), options), source)
+    return drive(tsne(source, sample, len(values), options), source)
 
 
 def test_groups_stay_together_whatever_the_chunks() -> None:

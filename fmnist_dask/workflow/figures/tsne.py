@@ -24,7 +24,7 @@ def figures(dataset: xarray.Dataset, context: ReportContext) -> Contribution:
         lead=(
             f"t-SNE lays {chosen}{split} so that those near each other among {space} stay together, about "
             f"{dataset.attrs['perplexity']:.3g} neighbours of each. Distances between groups, and how dense they are, "
-            "mean little."
+            f"mean little.{_quality(dataset, context)}"
         ),
         axes=("t-SNE 1", "t-SNE 2"),
         basis=f"{chosen}{split}, each in its cell; seeded",
@@ -37,6 +37,23 @@ def figures(dataset: xarray.Dataset, context: ReportContext) -> Contribution:
     if len(history) > 1:
         sections.append(_convergence(history, context))
     return Contribution(sections=tuple(sections))
+
+
+def _quality(dataset: xarray.Dataset, context: ReportContext) -> str:
+    """How well the map keeps neighbours."""
+    parts = []
+    trusted, accuracy = context.metrics.get("trustworthiness"), context.metrics.get("knn_accuracy")
+    if trusted is not None:
+        drawn = int(dataset.attrs.get("n_trusted") or 0)
+        of = f", measured on {count(drawn, 'image')}" if drawn < int(dataset.attrs["n"]) else ""
+        parts.append(
+            f"Trustworthiness {float(trusted):.3f} (15 neighbours{of}; 1: none is there that does not belong)."
+        )
+    if accuracy is not None:
+        parts.append(
+            f"Of the labelled images, {100 * float(accuracy):.1f} % are of the class of most of their ten nearest."
+        )
+    return "".join(f" {part}" for part in parts)
 
 
 def _convergence(history: np.ndarray, context: ReportContext) -> Section:

@@ -8,7 +8,9 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import pydantic
 
-from fmnist_dask.models.tsne import TSNEModel, TSNEOptions, embedding_bytes, images_to_place, tsne
+from fmnist_dask.models.map_quality import MapQuality, map_quality
+from fmnist_dask.models.neighbours import block_rows, pair_bytes, rounds
+from fmnist_dask.models.tsne import TSNEModel, TSNEOptions, embedding_bytes, images_to_place, neighbours_of, tsne
 from fmnist_dask.passes.protocol import Algorithm, Scan
 from fmnist_dask.passes.reductions.codes import cells_of
 from fmnist_dask.passes.reductions.images import ImagesAt
@@ -27,6 +29,10 @@ def _foresees(data: StepInput, *, images: int, perplexity: float, **others: Any)
     """The images in one place, and the map of them."""
     m, d = min(images, data.n), data.source.n_features
     yield Foreseen("images to place", Scan({"sample": RandomSubset(m, data.n, data.seed)}, split=data.split))
+    size = block_rows(data.source, m)
+    calls = max((len(pairs) for pairs in rounds(m, size, neighbours_of(m, perplexity))), default=0)
+    cost = pair_bytes(data.source, size, neighbours_of(m, perplexity))
+    yield Foreseen("neighbours", calls=calls, task_bytes=cost, shared_bytes=24 * m)
     yield Foreseen("t-SNE", calls=1, task_bytes=embedding_bytes(m, d, perplexity), shared_bytes=8 * m * d)
 
 
@@ -81,18 +87,30 @@ def tsne_step(
     if len(chosen):
         wanted = ImagesAt(tuple(rows[chosen].tolist()), thumbnails=True)
         pictures = (yield Scan({"images": wanted}, split=data.split))["images"]["image"]
-    model = yield from tsne(sample, data.n, options)
+    model = yield from tsne(data.source, sample, data.n, options, data.split)
+    quality = yield from map_quality(data.source, rows, sample["label"], model.embedding, data.seed, data.split)
     return StepResult(
-        dataset=_dataset(model, sample["label"], chosen, pictures, data),
-        metrics={"kl_divergence": model.kl_divergence, "n_placed": len(model.rows)},
-        exact=len(model.rows) == model.n,
+        dataset=_dataset(model, quality, sample["label"], chosen, pictures, data),
+        metrics={
+            "kl_divergence": model.kl_divergence,
+            "trustworthiness": quality.trustworthiness,
+            "knn_accuracy": quality.knn_accuracy,
+            "n_placed": len(model.rows),
+        },
+        exact={
+            "kl_divergence": True,
+            "trustworthiness": quality.sampled == len(rows),
+            "knn_accuracy": True,
+        },
         n_used=len(model.rows),
         n_total=data.source.n,
         features="embedding",
     )
 
 
-def _dataset(model: TSNEModel, known: AnyArray, chosen: AnyArray, pictures: AnyArray, data: StepInput) -> Any:
+def _dataset(
+    model: TSNEModel, quality: MapQuality, known: AnyArray, chosen: AnyArray, pictures: AnyArray, data: StepInput
+) -> Any:
     import xarray as xr
 
     n = data.source.n
@@ -122,6 +140,7 @@ def _dataset(model: TSNEModel, known: AnyArray, chosen: AnyArray, pictures: AnyA
             "perplexity": model.perplexity,
             "n": len(model.rows),
             "n_split": model.n,
+            "n_trusted": quality.sampled,
         },
     )
 
