@@ -1,9 +1,9 @@
 """See what is in a collection of images that is bigger than memory.
 
 ``run`` carries out a workflow, ``open_run`` and ``open_collection`` open what it leaves behind; ``KMeans``,
-``GaussianMixture``, ``AgglomerativeClustering``, ``PCA``, ``IncrementalPCA`` and ``LowRankModel`` are estimators as
-scikit-learn has them. Names are imported when first used: workers import this package for its kernels and need nothing
-else of it.
+``MiniBatchKMeans``, ``GaussianMixture``, ``AgglomerativeClustering``, ``SpectralClustering``, ``PCA``,
+``IncrementalPCA`` and ``LowRankModel`` are estimators as scikit-learn has them. Names are imported when first used:
+workers import this package for its kernels and need nothing else of it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from fmnist_dask.models.estimators.incremental_pca import IncrementalPCA
     from fmnist_dask.models.estimators.kmeans import KMeans
     from fmnist_dask.models.estimators.low_rank import LowRankModel
+    from fmnist_dask.models.estimators.mini_batch_kmeans import MiniBatchKMeans
     from fmnist_dask.models.estimators.pca import PCA
+    from fmnist_dask.models.estimators.spectral import SpectralClustering
 
 __version__ = "0.1.0"
 
@@ -35,6 +37,8 @@ _LAZY = {
     "IncrementalPCA": "fmnist_dask.models.estimators.incremental_pca",
     "KMeans": "fmnist_dask.models.estimators.kmeans",
     "LowRankModel": "fmnist_dask.models.estimators.low_rank",
+    "MiniBatchKMeans": "fmnist_dask.models.estimators.mini_batch_kmeans",
+    "SpectralClustering": "fmnist_dask.models.estimators.spectral",
     "PCA": "fmnist_dask.models.estimators.pca",
 }
 
@@ -46,7 +50,9 @@ __all__ = [
     "IncrementalPCA",
     "KMeans",
     "LowRankModel",
+    "MiniBatchKMeans",
     "Run",
+    "SpectralClustering",
     "__version__",
     "ingest",
     "open_collection",

@@ -340,6 +340,13 @@ def _search(
     return found
 
 
+def find_centres(features: AnyArray, mass: AnyArray | None, options: KMeansOptions) -> Algorithm[FloatArray]:
+    """Centres of the best of some starts among samples in memory, shape (k, d)."""
+    starts = yield from _search(features, mass, list(range(options.n_init)), options)
+    _, labels, _ = min(starts, key=lambda start: (start[2], start[0]))
+    return group_means(features, mass, labels, options.n_clusters)
+
+
 def _race(
     source: Readable, data: Seen, options: KMeansOptions, split: str
 ) -> Algorithm[tuple[list[AnyArray], list[AnyArray | None]]]:

@@ -22,7 +22,7 @@ def whole(estimator: Any, name: str, least: int) -> int:
     """
     value = getattr(estimator, name)
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
-        raise _wrong(estimator, name, f"an int in the range [{least}, inf)")
+        raise wrong(estimator, name, f"an int in the range [{least}, inf)")
     return int(value)
 
 
@@ -37,7 +37,7 @@ def number(estimator: Any, name: str) -> float:
     value = getattr(estimator, name)
     good = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not good or not math.isfinite(value) or value < 0:
-        raise _wrong(estimator, name, "a float in the range [0.0, inf)")
+        raise wrong(estimator, name, "a float in the range [0.0, inf)")
     return float(value)
 
 
@@ -56,7 +56,7 @@ def one_of(estimator: Any, name: str, known: tuple[str, ...], value: Any = _ATTR
     """
     value = getattr(estimator, name) if value is _ATTRIBUTE else value
     if not isinstance(value, str) or value not in known:
-        raise _wrong(estimator, name, f"a str among {set(known)}", value)
+        raise wrong(estimator, name, f"a str among {set(known)}", value)
     return value
 
 
@@ -75,9 +75,10 @@ def components(estimator: Any) -> int | float | None:
         return int(value)
     if isinstance(value, numbers.Real) and not isinstance(value, bool) and 0 < float(value) < 1:
         return float(value)
-    raise _wrong(estimator, "n_components", "an int in the range [1, inf), a float in the range (0.0, 1.0) or None")
+    raise wrong(estimator, "n_components", "an int in the range [1, inf), a float in the range (0.0, 1.0) or None")
 
 
-def _wrong(estimator: Any, name: str, wanted: str, value: Any = _ATTRIBUTE) -> UsageError:
+def wrong(estimator: Any, name: str, wanted: str, value: Any = _ATTRIBUTE) -> UsageError:
+    """The error for a parameter that is not what is wanted."""
     value = getattr(estimator, name) if value is _ATTRIBUTE else value
     return UsageError(f"The {name!r} parameter of {type(estimator).__name__} must be {wanted}. Got {value!r} instead.")

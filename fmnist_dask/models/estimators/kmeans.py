@@ -5,30 +5,20 @@ from __future__ import annotations
 import warnings
 from typing import Any, Self
 
-import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_array
-from sklearn.utils.validation import check_is_fitted
 
-from fmnist_dask.errors import UsageError
 from fmnist_dask.models.estimators import checks
+from fmnist_dask.models.estimators.centres import AUTO_RANDOM_STARTS, CentreEstimator, measure
 from fmnist_dask.models.estimators.inputs import Samples, read, seed_of, weights_of
-from fmnist_dask.models.kmeans import Init, KMeansModel, KMeansOptions, kmeans
-from fmnist_dask.passes.parameters import SetsParameter
-from fmnist_dask.passes.protocol import Algorithm, Readable, Scan
-from fmnist_dask.passes.reductions.inertia import Inertia
-from fmnist_dask.passes.rows import CentreDistances, NearestCentre
+from fmnist_dask.models.kmeans import KMeansModel, KMeansOptions, kmeans
+from fmnist_dask.passes.rows import NearestCentre
 from fmnist_dask.typing import FloatArray
 
-#: Ways to start, and names of what is one and the same algorithm here (scikit-learn's and dask-ml's).
-INITS: tuple[Init, ...] = ("k-means++", "k-means||", "random")
+#: Names of what is one and the same algorithm here (scikit-learn's and dask-ml's).
 ALGORITHMS = ("lloyd", "elkan", "full", "auto")
-#: Starts of ``n_init="auto"`` where they are drawn at random, as in scikit-learn.
-AUTO_RANDOM_STARTS = 10
 
 
-class KMeans(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class KMeans(CentreEstimator):
     """k-means of arrays in memory or larger than it, the same to the last bit for any chunking.
 
     Starts are looked for on a random subset (8,192 samples, or more for many clusters) and the best of them carried to
@@ -129,7 +119,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, Ba
         model: KMeansModel = samples.run(lambda source, n: kmeans(source, n, options), weights)
         self.cluster_centers_ = model.centres
         self.n_iter_ = model.n_iter
-        found = samples.run(lambda source, _: _measure(source, model.centres, options.weighted), weights)
+        found = samples.run(lambda source, _: measure(source, model.centres, options.weighted), weights)
         self.inertia_ = float(found["inertia"])
         self.labels_ = samples.apply(NearestCentre(model.centres))
         distinct = int((found["count"] > 0).sum())
@@ -142,84 +132,16 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, Ba
             )
         return self
 
-    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:  # noqa: N803
-        """:meth:`fit`, then the labels of the same samples."""
-        return self.fit(X, sample_weight=sample_weight).labels_
-
-    def fit_transform(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:  # noqa: N803
-        """:meth:`fit`, then :meth:`transform` of the same samples."""
-        return self.fit(X, sample_weight=sample_weight).transform(X)
-
-    def predict(self, X: Any) -> Any:  # noqa: N803
-        """Cluster of each sample, int32; lazy for Dask arrays. Ties go to the first."""
-        check_is_fitted(self)
-        return read(self, X, reset=False).apply(NearestCentre(self._centres))
-
-    def transform(self, X: Any) -> Any:  # noqa: N803
-        """Distance of each sample to each centre, shape (n_samples, n_clusters); lazy for Dask arrays."""
-        check_is_fitted(self)
-        samples = read(self, X, reset=False)
-        return samples.apply(CentreDistances(self._centres, samples.result_dtype), "cluster")
-
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:  # noqa: N803
-        """Negative inertia of these samples."""
-        check_is_fitted(self)
-        samples = read(self, X, reset=False, counted=True)
-        weights = weights_of(sample_weight, samples)
-        centres, weighted = self._centres, weights is not None
-        return -float(samples.run(lambda source, _: _measure(source, centres, weighted), weights)["inertia"])
-
     def _options(self, samples: Samples, weighted: bool) -> KMeansOptions:
         n_clusters = checks.whole(self, "n_clusters", 1)
         checks.one_of(self, "algorithm", ALGORITHMS)
-        auto = isinstance(self.n_init, str) and self.n_init == "auto"
-        n_init = 1 if auto else checks.whole(self, "n_init", 1)
-        if isinstance(self.init, str):
-            init: Any = checks.one_of(self, "init", INITS)
-            n_init = AUTO_RANDOM_STARTS if auto and init == "random" else n_init
-        elif callable(self.init):
-            raise UsageError("init is a function", "call it, and give the centres as an array")
-        else:
-            init = check_array(self.init, dtype=np.float64, copy=True, input_name="init")
-            _check_centres(init, n_clusters, samples.n_features)
+        init = self._init(samples, n_clusters)
         return KMeansOptions(
             n_clusters=n_clusters,
             init=init,
-            n_init=n_init,
+            n_init=self._n_init(AUTO_RANDOM_STARTS),
             max_iter=checks.whole(self, "max_iter", 1),
             tol=checks.number(self, "tol"),
             seed=seed_of(self.random_state),
             weighted=weighted,
         )
-
-    @property
-    def _centres(self) -> FloatArray:
-        return np.asarray(self.cluster_centers_, dtype=np.float64)
-
-    @property
-    def _n_features_out(self) -> int:
-        return len(self.cluster_centers_)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
-
-
-def _measure(source: Readable, centres: FloatArray, weighted: bool) -> Algorithm[dict[str, Any]]:
-    """Inertia, and samples of each cluster."""
-    shift = None if source.feature_dtype == "uint8" else centres.mean(axis=0)
-    found = yield Scan({"inertia": Inertia(SetsParameter.of([centres], shift), weighted)})
-    measured: dict[str, Any] = found["inertia"]
-    if not np.isfinite(measured["inertia"]):
-        where = "Input X or sample_weight" if weighted else "Input X"
-        raise UsageError(f"{where} contains NaN or infinity.", "impute these values first, or drop their rows")
-    return measured
-
-
-def _check_centres(init: FloatArray, n_clusters: int, n_features: int) -> None:
-    for found, wanted, what in zip(
-        init.shape, (n_clusters, n_features), ("number of clusters", "number of features of the data"), strict=True
-    ):
-        if found != wanted:
-            raise UsageError(f"The shape of the initial centers {init.shape} does not match the {what} {wanted}.")
