@@ -11,6 +11,7 @@ import pydantic
 from fmnist_dask.models.clusters import Clusters, describe_clusters, members_scan
 from fmnist_dask.models.kmeans import KMeansModel, KMeansOptions, kmeans
 from fmnist_dask.passes.protocol import Algorithm
+from fmnist_dask.passes.reductions.members import NearestCentre
 from fmnist_dask.typing import AnyArray
 from fmnist_dask.workflow.registry import Foreseen, StepInput, StepResult, step
 from fmnist_dask.workflow.steps._clusters import (
@@ -20,7 +21,7 @@ from fmnist_dask.workflow.steps._clusters import (
     cluster_metrics,
     exactness,
     foreseen_kmeans,
-    measure_silhouette,
+    measure_clusters,
     silhouette_variables,
 )
 from fmnist_dask.workflow.steps._names import unit_of
@@ -93,14 +94,16 @@ def kmeans_step(
         model = yield from kmeans(data.source, data.n, options, data.split)
     unit = unit_of(data.source)
     clusters = yield from describe_clusters(data.source, model, data.split, examples, unit)
-    fit = yield from measure_silhouette(data, clusters, silhouette)
+    assert clusters.means is not None
+    labelling = NearestCentre(model.parameter)
+    fit, scores = yield from measure_clusters(data, clusters, labelling, clusters.means, silhouette)
     dataset = _dataset(model, clusters, data, options, engine).assign(silhouette_variables(fit))
     return StepResult(
         dataset=dataset,
         metrics={
             "inertia": clusters.inertia / unit**2,
             "n_iter": model.n_iter,
-            **cluster_metrics(clusters, fit),
+            **cluster_metrics(clusters, fit, scores),
         },
         exact=exactness(fit, "inertia"),
         n_used=model.n,
