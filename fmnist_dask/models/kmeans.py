@@ -163,12 +163,26 @@ def pixel_inertia_about(centres: FloatArray, sums: dict[str, AnyArray], square_s
 
 
 @dataclass
-class _Data:
-    """What the first passes tell of the samples."""
+class Seen:
+    """What the first passes tell of the samples.
+
+    Attributes
+    ----------
+    grid, shift
+        How features are read; see :class:`~fmnist_dask.passes.parameters.Grid`.
+    low, high : float64 arrays, shape (d,)
+        Range of the features.
+    subset
+        Random samples; ``None`` where no starts are looked for.
+    square_sum, variance
+        As :class:`KMeansModel` has them.
+    """
 
     n: int
     grid: Grid | None
     shift: FloatArray
+    low: FloatArray
+    high: FloatArray
     subset: dict[str, AnyArray] | None
     square_sum: float = 0.0
     variance: float = 0.0
@@ -205,8 +219,21 @@ def kmeans(source: Readable, n: int, options: KMeansOptions, split: str = "all")
         Fewer samples than clusters, features that are not finite, weights that are negative or all zero.
     """
     _check(n, source, options)
-    data = yield from _look(source, n, options, split)
+    data = yield from look(source, n, options, split)
     lanes, start_inertia, distinct = yield from _starts(source, data, options, split)
+    model = yield from converged(data, lanes, options, split)
+    model.start_inertia, model.distinct = start_inertia, distinct
+    return model
+
+
+def converged(data: Seen, lanes: list[Lane], options: KMeansOptions, split: str) -> Algorithm[KMeansModel]:
+    """Take starts through passes over all samples until the best of them has converged.
+
+    Parameters
+    ----------
+    lanes
+        The starts.
+    """
     running, finished = lanes, list[Lane]()
     for _ in range(options.max_iter):
         yield from _iterate(data, running, options, split)
@@ -222,11 +249,9 @@ def kmeans(source: Readable, n: int, options: KMeansOptions, split: str = "all")
         shift=data.shift,
         grid=data.grid,
         square_sum=data.square_sum,
-        n=n,
+        n=data.n,
         history=[lane.history for lane in lanes],
-        start_inertia=start_inertia,
         subset=0 if data.subset is None else len(data.subset["row"]),
-        distinct=distinct,
         variance=data.variance,
     )
 
@@ -263,7 +288,7 @@ def _check(n: int, source: Readable, options: KMeansOptions) -> None:
             )
 
 
-def _look(source: Readable, n: int, options: KMeansOptions, split: str) -> Algorithm[_Data]:
+def look(source: Readable, n: int, options: KMeansOptions, split: str) -> Algorithm[Seen]:
     """Subset, range and moments of the samples."""
     count = subset_size(source, n, options)
     wanted: dict[str, Any] = {}
@@ -271,18 +296,20 @@ def _look(source: Readable, n: int, options: KMeansOptions, split: str) -> Algor
         wanted["subset"] = RandomSubset(count, n, options.seed, options.weighted)
     if source.feature_dtype == "uint8" and not options.weighted:
         found = yield Scan({**wanted, "moments": Moments()}, split=split)
-        data = _Data(n, None, np.zeros(source.n_features), found.get("subset"))
+        d = source.n_features
+        data = Seen(n, None, np.zeros(d), np.zeros(d), np.full(d, 255.0), found.get("subset"))
         data.take(found["moments"])
         return data
     found = yield Scan({**wanted, "range": FeatureRange(options.weighted)}, split=split)
     grid = grid_of(found["range"], options.weighted)
-    data = _Data(n, grid, grid.shift.values, found.get("subset"))
+    low, high = (np.asarray(found["range"][name], dtype=np.float64) for name in ("low", "high"))
+    data = Seen(n, grid, grid.shift.values, low, high, found.get("subset"))
     data.take((yield Scan({"moments": Moments(grid)}, split=split))["moments"])
     return data
 
 
 def _starts(
-    source: Readable, data: _Data, options: KMeansOptions, split: str
+    source: Readable, data: Seen, options: KMeansOptions, split: str
 ) -> Algorithm[tuple[list[Lane], FloatArray, bool]]:
     if not isinstance(options.init, str):
         return [Lane(0, np.array(options.init, dtype=np.float64) - data.shift)], np.zeros(0), True
@@ -331,7 +358,7 @@ def _search(
 
 
 def _race(
-    source: Readable, data: _Data, options: KMeansOptions, split: str
+    source: Readable, data: Seen, options: KMeansOptions, split: str
 ) -> Algorithm[tuple[list[AnyArray], list[AnyArray | None]]]:
     """Candidates of k-means|| and the weight of the samples nearest to each, for each start."""
     assert data.subset is not None
@@ -358,7 +385,7 @@ def _race(
     return [np.asarray(own) for own in sets], weights
 
 
-def _iterate(data: _Data, lanes: list[Lane], options: KMeansOptions, split: str) -> Algorithm[None]:
+def _iterate(data: Seen, lanes: list[Lane], options: KMeansOptions, split: str) -> Algorithm[None]:
     """One of Lloyd's iterations of all starts, in one pass; a second one where a cluster is empty."""
     parameter = SetsParameter.of([lane.centres for lane in lanes], data.shift, about_shift=True)
     best = min((lane.history[-1] for lane in lanes if lane.history), default=None)

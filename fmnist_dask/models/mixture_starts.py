@@ -19,6 +19,7 @@ from fmnist_dask.kernels.gaussians import (
     maximized,
     mixture_bytes,
 )
+from fmnist_dask.kernels.nearest import CentreSets, nearest
 from fmnist_dask.kernels.projection import PANEL_ROWS
 from fmnist_dask.kernels.seeding import DIRECTIONS, StartSearch, plane_bytes, principal_plane, search_bytes
 from fmnist_dask.passes.blas import one_blas_thread
@@ -147,6 +148,26 @@ def first_iterations(shared: _Shared, number: int) -> tuple[State, float]:
     with one_blas_thread():
         state = _from_labels(values, search.assigned(seeds), scales, options)
         return _iterated(values, state, scales, options, min(FIRST_ITERATIONS, options.max_iter))
+
+
+def begin_from_centres(
+    shared: tuple[AnyArray, FloatArray, FloatArray], centres: FloatArray, options: GaussianMixtureOptions
+) -> tuple[State, float]:
+    """The components that the nearest of some centres make of a subset, after EM there.
+
+    Parameters
+    ----------
+    shared
+        Features of the subset, and the range of those of all samples.
+    centres : float64 array, shape (k, d)
+    """
+    features, low, high = shared
+    values = features.astype(np.float64)
+    scales = scales_of(low, high, len(values))
+    labels = nearest(features, CentreSets.of([centres], centres.mean(axis=0)))[:, 0]
+    with one_blas_thread():
+        state = _from_labels(values, labels, scales, options)
+        return _iterated(values, state, scales, options, MOST_ITERATIONS)
 
 
 def converge_on_subset(

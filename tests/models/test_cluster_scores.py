@@ -93,7 +93,7 @@ def test_about_means_where_the_centres_of_a_k_means_are_elsewhere():
     rng = np.random.default_rng(4)
     features = rng.normal(size=(900, 3))
     source = with_features(features, 128)
-    model = drive(kmeans(source, 900, KMeansOptions(4, max_iter=1, n_init=1)), source)
+    model = drive(kmeans(source, 900, KMeansOptions(4, features[:4], 1, max_iter=1)), source)
     scan = Scan({"sums": ClusterSums(model.parameter, model.grid)})
     sums = LocalEngine().scan(source, {"": scan})[""]["sums"]
     means = means_of(model, sums)
