@@ -32,16 +32,15 @@ class ChainSearch(StartSearch):
         found, before = [], None
         for k in ks:
             generator = np.random.default_rng([seed, number, k])
-            fits = [self._settled(self.seeds(k, generator, method), generator, swaps)]
+            fits = [self._lloyd(self.seeds(k, generator, method))]
             if before is not None:
-                fits.append(self._settled(self._grown(before, k, generator), generator, swaps))
+                fits.append(self._lloyd(self._grown(before, k, generator)))
+            # Swaps take most of the time: only of the better one.
             before = min(fits, key=lambda fit: fit.inertia)
+            if swaps and 1 < k <= MOST_SWAPPED:
+                before = self._swap(before, generator)
             found.append({"labels": before.labels.astype(np.int64), "inertia": before.inertia * self.unit})
         return found
-
-    def _settled(self, centres: AnyArray, generator: np.random.Generator, swaps: bool) -> _Fit:
-        fit = self._lloyd(centres)
-        return self._swap(fit, generator) if swaps and 1 < len(centres) <= MOST_SWAPPED else fit
 
     def _grown(self, fit: _Fit, k: int, generator: np.random.Generator) -> AnyArray:
         """The centres of a fit and more of them, one by one where they gain most, drawn as in k-means++."""
