@@ -74,8 +74,9 @@ def _next(parts: list[_Part], source: Readable, most_state: int) -> Algorithm[di
     if tasks:
         return (yield from _ask_tasks(tasks))
     answers: dict[str, Any] = {}
-    for group in _groups(parts, source, most_state):
-        found = yield _merged(group)
+    scans = {part.name: part.request for part in parts if isinstance(part.request, Scan)}
+    for group in grouped(scans, source, most_state):
+        found = yield merged(group)
         for name, scan in group.items():
             wanted = [*scan.reductions, *scan.columns]
             answers[name] = {key: found[f"{name}/{key}"] for key in wanted}
@@ -119,27 +120,24 @@ def _ask_tasks(chosen: dict[str, Tasks]) -> Algorithm[dict[str, Any]]:
     return answers
 
 
-def _groups(parts: Iterable[_Part], source: Readable, most_state: int) -> list[dict[str, Scan]]:
+def grouped(scans: Mapping[str, Scan], source: Readable, most_state: int = MOST_STATE) -> list[dict[str, Scan]]:
     """Scans that become one: of one split, and of states that are small together."""
     groups: list[tuple[dict[str, Scan], set[Reduction]]] = []
-    for part in parts:
-        if not isinstance(part.request, Scan):
-            continue
-        scan = part.request
+    for name, scan in scans.items():
         for group, held in groups:
             # Equal reductions are computed once.
             every = held.union(scan.reductions.values())
             fits = sum(reduction.state_bytes(source) for reduction in every) <= most_state
             if fits and next(iter(group.values())).split == scan.split:
-                group[part.name] = scan
+                group[name] = scan
                 held |= every
                 break
         else:
-            groups.append(({part.name: scan}, set(scan.reductions.values())))
+            groups.append(({name: scan}, set(scan.reductions.values())))
     return [group for group, _ in groups]
 
 
-def _merged(group: dict[str, Scan]) -> Scan:
+def merged(group: Mapping[str, Scan]) -> Scan:
     """One scan with the parts of all, under names that begin with theirs."""
     return Scan(
         {f"{name}/{key}": item for name, scan in group.items() for key, item in scan.reductions.items()},

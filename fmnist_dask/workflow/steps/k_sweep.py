@@ -12,7 +12,7 @@ import pydantic
 from fmnist_dask.kernels.gaussians import Gaussians
 from fmnist_dask.kernels.seeding import DIRECTIONS, plane_bytes
 from fmnist_dask.kernels.start_chains import chain_bytes
-from fmnist_dask.models.k_sweep import MOST_LANES, KSweep, KSweepOptions, Swept, elbow, k_sweep
+from fmnist_dask.models.k_sweep import MOST_LANES, KSweep, KSweepOptions, Swept, called, elbow, k_sweep
 from fmnist_dask.models.kmeans import subset_size
 from fmnist_dask.models.mixture_starts import GaussianMixtureOptions, scales_of, subset_bytes
 from fmnist_dask.passes.parameters import ArrayParameter, SetsParameter
@@ -20,6 +20,7 @@ from fmnist_dask.passes.protocol import Algorithm, Readable, Scan
 from fmnist_dask.passes.reductions.clusters import ClusterSums
 from fmnist_dask.passes.reductions.gaussians import EMSums
 from fmnist_dask.passes.reductions.silhouettes import DistancesToClusters
+from fmnist_dask.passes.together import grouped, merged
 from fmnist_dask.workflow.registry import Foreseen, StepInput, StepResult, step
 from fmnist_dask.workflow.steps._clusters import SilhouetteChoice
 from fmnist_dask.workflow.steps._names import unit_of
@@ -27,6 +28,8 @@ from fmnist_dask.workflow.steps._names import unit_of
 Number = Annotated[int, pydantic.Field(ge=1, le=4096)]
 Mixture = Literal["auto", "none", "full", "diag"]
 KS = (2, 4, 6, 8, 10, 12, 15, 20, 25, 30)
+#: Metrics by number of clusters.
+SCORES = ("inertia", "silhouette", "davies_bouldin", "calinski_harabasz", "log_likelihood", "bic", "aic")
 #: Codes up to which mixtures are fitted unasked: a full covariance has their square.
 FEW_CODES = 64
 
@@ -43,16 +46,17 @@ def _foresees(
     yield Foreseen("starts plane", calls=1, task_bytes=plane_bytes(rows, d), shared_bytes=features)
     cost = chain_bytes(rows, width, options.ks, 1)
     yield Foreseen("starts", calls=n_init, task_bytes=cost, shared_bytes=4 * rows * width)
-    # Sets of each number of clusters take turns in a task; the largest need most, the states of all are kept.
-    sums = {
-        f"sums {number}": ClusterSums(SetsParameter.of([np.full((number, d), float(number))] * min(n_init, MOST_LANES)))
+    lanes = {
+        called(number): Scan({"sums": ClusterSums(_sets((number,) * min(n_init, MOST_LANES), d))}, split=data.split)
         for number in options.ks
     }
-    yield Foreseen("each iteration", Scan(sums, split=data.split))
+    for group in grouped(lanes, source):
+        yield Foreseen("each iteration", merged(group))
+    yield Foreseen("clusters of all", Scan({"sums": ClusterSums(_sets(options.ks, d))}, split=data.split))
     if isinstance(silhouette, int):
         sample = ArrayParameter(np.zeros((min(silhouette, data.n), d), dtype=source.feature_dtype))
-        sets = SetsParameter.of([np.zeros((number, d)) for number in options.ks])
-        yield Foreseen("silhouettes", Scan({"silhouettes": DistancesToClusters(sets, sample, 1.0)}, split=data.split))
+        distances = DistancesToClusters(_sets(options.ks, d), sample, 1.0)
+        yield Foreseen("silhouettes", Scan({"silhouettes": distances}, split=data.split))
     kind = _kind(source, mixture)
     if kind != "none":
         cost = subset_bytes(rows, d, GaussianMixtureOptions(largest, kind))
@@ -61,6 +65,11 @@ def _foresees(
         gaussians = Gaussians(np.full(largest, 1 / largest), np.zeros((largest, d)), root)
         scales = scales_of(np.zeros(d), np.ones(d), data.n)
         yield Foreseen("largest mixture", Scan({"sums": EMSums.of(gaussians, scales)}, split=data.split))
+
+
+def _sets(ks: tuple[int, ...], d: int) -> SetsParameter:
+    """Sets of centres of these sizes."""
+    return SetsParameter.of([np.full((number, d), float(number)) for number in ks])
 
 
 @step(
@@ -161,16 +170,7 @@ def _row(found: Swept, data: StepInput) -> dict[str, float | None]:
 def _metrics(rows: dict[int, dict[str, float | None]]) -> dict[str, Any]:
     """Each score by number of clusters, ``None`` where it applies to none of them; and what each suggests."""
     found: dict[str, Any] = {}
-    for name in (
-        "inertia",
-        "n_iter",
-        "silhouette",
-        "davies_bouldin",
-        "calinski_harabasz",
-        "log_likelihood",
-        "bic",
-        "aic",
-    ):
+    for name in SCORES:
         known = {str(number): row[name] for number, row in rows.items()}
         found[name] = known if any(value is not None for value in known.values()) else None
     found["best"] = _best(rows)
