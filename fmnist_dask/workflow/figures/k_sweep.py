@@ -20,6 +20,7 @@ from fmnist_dask.report.page import (
 )
 from fmnist_dask.report.words import count, listing
 from fmnist_dask.typing import FloatArray, IntArray
+from fmnist_dask.workflow.figures._clusters import clustered
 from fmnist_dask.workflow.figures._text import context_basis, values
 from fmnist_dask.workflow.registry import ReportContext
 
@@ -47,8 +48,8 @@ SCORES = (
         "inertia",
         "Inertia",
         "inertia",
-        "Sum of squared distances to the centres. It falls with any number of clusters; marked: where the curve bends "
-        "most, farthest below the line between its ends.",
+        "Sum of squared distances to the centres. More clusters always make it smaller. Marked: where the curve bends, "
+        "farthest below the line between its ends.",
         "0,0.00",
         "the bend of the inertia",
     ),
@@ -90,11 +91,10 @@ def figures(dataset: xarray.Dataset, context: ReportContext) -> Contribution:
     if len(ks) > 1:
         blocks.append(Grid(tuple(charts), min_width=330))
     blocks.append(_table(dataset, ks))
-    on = "pixels" if dataset.attrs["on"] == "pixels" else f"{dataset.attrs['on']}"
     section = Section(
-        title=f"How many clusters: {on}",
-        short="Number of clusters",
-        anchor=f"k-sweep-{context.name}",
+        title=f"How many clusters of {clustered(dataset)}",
+        short="How many clusters",
+        anchor="how-many-clusters",
         lead=_lead(dataset, ks),
         basis=context_basis(context, exact=True, note=_sampled(dataset)),
         blocks=tuple(blocks),
@@ -161,13 +161,26 @@ def _lead(dataset: xarray.Dataset, ks: IntArray) -> str:
     lead = f"{'The scores suggest' if len(by) > 1 else 'All scores suggest'} {'; '.join(told)}. "
     if len(by) > 1:
         lead += "They ask for different things, and here they do not agree: none of them is the truth. "
-    ends = sorted(set(by) & {int(ks[0]), int(ks[-1])})
+    # No score is defined for less than 2.
+    ends = sorted(set(by) & {int(ks[-1]), *([int(ks[0])] if ks[0] > 2 else [])})
     if ends:
         lead += (
-            f"{listing(map(str, ends)).capitalize()} {'is' if len(ends) == 1 else 'are'} at the end of what was tried: "
-            "the best number may lie beyond. "
+            f"{listing(map(str, ends))} {'is' if len(ends) == 1 else 'are'} at the end of what was tried: the best "
+            "number may lie beyond. "
         )
-    return lead + _ties(dataset, ks)
+    return lead + _ties(dataset, ks) + _gaps(dataset, ks)
+
+
+def _gaps(dataset: xarray.Dataset, ks: IntArray) -> str:
+    """Numbers of clusters of which some are empty, or that have no mixture."""
+    text = ""
+    empty = ks[values(dataset, "n_empty") > 0]
+    if len(empty):
+        text += f" Of {listing(map(str, empty.tolist()))} clusters some are empty: too few images differ."
+    missing = ks[~np.isfinite(_curve(dataset, "bic"))]
+    if len(missing) and dataset.attrs["mixture"] != "none":
+        text += f" Mixtures of {listing(map(str, missing.tolist()))} components collapsed, and have no BIC."
+    return text
 
 
 def _ties(dataset: xarray.Dataset, ks: IntArray) -> str:
