@@ -19,6 +19,7 @@ from fmnist_dask.models.cluster_scores import Scores, scores_of
 from fmnist_dask.models.clusters import means_of
 from fmnist_dask.models.k_sweep_mixtures import SweptMixture, swept_mixtures
 from fmnist_dask.models.kmeans import SMALL_SUBSET, KMeansModel, KMeansOptions, Seen, converged, look
+from fmnist_dask.models.mixture_starts import GaussianMixtureOptions
 from fmnist_dask.models.silhouette import Silhouette, silhouette, summarized
 from fmnist_dask.models.starts import Lane, drop_hopeless, drop_repeated
 from fmnist_dask.passes.parameters import ArrayParameter, SetsParameter
@@ -153,7 +154,10 @@ def _sweep(source: Readable, n: int, options: KSweepOptions, split: str) -> Algo
     yield from _measured(source, sweep, data, options, split, drawn.get("subset"))
     if options.mixture != "none":
         centres = {k: swept.model.centres for k, swept in sweep.found.items()}
-        made = yield from swept_mixtures(source, data, centres, options.mixture, options.reg_covar, split)
+        like = GaussianMixtureOptions(
+            covariance_type=options.mixture, reg_covar=options.reg_covar, n_init=options.n_init, seed=options.seed
+        )
+        made = yield from swept_mixtures(source, data, centres, like, split)
         for k, mixture in made.items():
             sweep.found[k].mixture = mixture
     return sweep

@@ -150,10 +150,10 @@ def first_iterations(shared: _Shared, number: int) -> tuple[State, float]:
         return _iterated(values, state, scales, options, min(FIRST_ITERATIONS, options.max_iter))
 
 
-def begin_from_centres(
+def begin_beside(
     shared: tuple[AnyArray, FloatArray, FloatArray], centres: FloatArray, options: GaussianMixtureOptions
 ) -> tuple[State, float]:
-    """The components that the nearest of some centres make of a subset, after EM there.
+    """The best of EM on a subset from the clusters of some centres, and from starts like those of :func:`begin`.
 
     Parameters
     ----------
@@ -162,12 +162,18 @@ def begin_from_centres(
     centres : float64 array, shape (k, d)
     """
     features, low, high = shared
+    points, _ = principal_plane(features)
+    everything = (features, points, low, high, options)
     values = features.astype(np.float64)
-    scales = scales_of(low, high, len(values))
     labels = nearest(features, CentreSets.of([centres], centres.mean(axis=0)))[:, 0]
     with one_blas_thread():
-        state = _from_labels(values, labels, scales, options)
-        return _iterated(values, state, scales, options, MOST_ITERATIONS)
+        from_clusters = _from_labels(values, labels, scales_of(low, high, len(values)), options)
+    found = [converge_on_subset(everything, *from_clusters)]
+    starts = [first_iterations(everything, number) for number in range(options.n_init)]
+    if starts:
+        found.append(converge_on_subset(everything, *max(starts, key=lambda start: start[1])[0]))
+    # Of equals the first.
+    return max(found, key=lambda state: state[1])
 
 
 def converge_on_subset(

@@ -150,7 +150,7 @@ def test_at_least_as_good_as_scikit_learn_on_fashion_mnist(real_data: Callable[[
         assert found.inertia <= 1.01 * KMeans(k, n_init=10, random_state=0).fit(codes).inertia_
 
 
-def test_mixtures_begin_from_the_clusters() -> None:
+def test_mixtures_are_scored_as_scikit_learn_does() -> None:
     features = blobs(800, 3, 4, 0.8)
     sweep = swept(with_features(features, 256), KSweepOptions((1, 4, 6), 2, mixture="full"))
     for k, found in sweep.found.items():

@@ -143,7 +143,7 @@ def _criteria(dataset: xarray.Dataset, ks: IntArray) -> Figure:
     return Figure(
         curves_over_k(ks, curves, "criterion", "0,0"),
         title="BIC and AIC: lower is better",
-        caption=f"Of a Gaussian mixture with {kind} and as many components, begun from the clusters.",
+        caption=f"Of a Gaussian mixture with {kind} and as many components.",
     )
 
 

@@ -59,7 +59,7 @@ def _foresees(
         yield Foreseen("silhouettes", Scan({"silhouettes": distances}, split=data.split))
     kind = _kind(source, mixture)
     if kind != "none":
-        cost = subset_bytes(rows, d, GaussianMixtureOptions(largest, kind))
+        cost = subset_bytes(rows, d, GaussianMixtureOptions(largest, kind)) + plane_bytes(rows, d)
         yield Foreseen("mixtures begin", calls=len(options.ks), task_bytes=cost, shared_bytes=features)
         root = np.ones((largest, d)) if kind == "diag" else np.broadcast_to(np.eye(d), (largest, d, d))
         gaussians = Gaussians(np.full(largest, 1 / largest), np.zeros((largest, d)), root)
@@ -97,7 +97,8 @@ def k_sweep_step(
     k
         Numbers of clusters; those above the number of images are left out.
     n_init
-        Searches for starts, each through all numbers of clusters in ascending order.
+        Searches for starts, each through all numbers of clusters in ascending order; and starts of each mixture, beside
+        one from the clusters.
     max_iter
         Passes over all images, at most.
     tol
