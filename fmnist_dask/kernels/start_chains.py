@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fmnist_dask.kernels.seeding import MOST_SWAPPED, SWAP_CANDIDATES, StartSearch, _Fit, search_bytes
+from fmnist_dask.kernels.seeding import MOST_SWAPPED, SWAP_CANDIDATES, Fit, StartSearch, search_bytes
 from fmnist_dask.typing import AnyArray
 
 
@@ -42,7 +42,7 @@ class ChainSearch(StartSearch):
             found.append({"labels": before.labels.astype(np.int64), "inertia": before.inertia * self.unit})
         return found
 
-    def _grown(self, fit: _Fit, k: int, generator: np.random.Generator) -> AnyArray:
+    def _grown(self, fit: Fit, k: int, generator: np.random.Generator) -> AnyArray:
         """The centres of a fit and more of them, one by one where they gain most, drawn as in k-means++."""
         centres = fit.centres
         nearest = np.maximum(fit.own + self.squares, 0)

@@ -22,7 +22,7 @@ from fmnist_dask.models.kmeans import kmeans
 from fmnist_dask.models.silhouette import silhouette
 from fmnist_dask.passes.local import LocalEngine, drive
 
-KS = (1, 2, 3, 5, 8)
+KS = (1, 3, 6)
 
 
 def blobs(n: int, d: int = 3, k: int = 5, spread: float = 1.0) -> np.ndarray:
@@ -56,11 +56,11 @@ def outcome(sweep: KSweep) -> list[Any]:
 
 def test_all_numbers_of_clusters_share_their_passes() -> None:
     # Without structure, and with more samples than the subset has: iterations take a while.
-    source = with_features(np.random.default_rng(5).random((12_000, 3)), 4000)
+    source = with_features(np.random.default_rng(5).random((9_000, 3)), 3000)
     ks = (3, 6, 9)
     options = KSweepOptions(ks, n_init=2, tol=1e-6, silhouette=100)
     engine = LocalEngine(1)
-    sweep = drive(k_sweep(source, 12_000, options), source, engine)
+    sweep = drive(k_sweep(source, 9_000, options), source, engine)
     iterations = [len(found.model.history[0]) for found in sweep.found.values()]
     assert min(iterations) >= 3
     # Two that look at the samples, one for sums and the subset, one for scores and silhouettes.
@@ -73,7 +73,7 @@ def test_all_numbers_of_clusters_share_their_passes() -> None:
 def test_the_same_for_any_chunking_and_scored_as_scikit_learn_does(kind: str) -> None:
     options = KSweepOptions(KS, n_init=2, silhouette=150, mixture="diag" if kind == "pixels" else "full")
     outcomes = []
-    for rows, tasks in ((256, 1), (768, 2), (512, 3), (70, 4)):
+    for rows, tasks in ((256, 1), (768, 1), (512, 2), (70, 4)):
         source = collection_of(600, (6, 5), rows, seed=2) if kind == "pixels" else with_features(blobs(600), rows)
         sweep = swept(source, options, tasks)
         outcomes.append(outcome(sweep))

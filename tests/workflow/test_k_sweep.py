@@ -30,7 +30,7 @@ def test_codes_and_pixels_are_swept(cluster: Connection, tmp_path: Path) -> None
     steps = {
         "pca": {"uses": "pca", "with": {"n_components": 6}},
         "sweep": {"uses": "k_sweep", "on": "pca", "split": "train", "with": {"k": [12, 1, 4, 4], "n_init": 2}},
-        "pixels": {"uses": "k_sweep", "with": {"k": [3, 10], "n_init": 2, "silhouette": 200}},
+        "pixels": {"uses": "k_sweep", "with": {"k": [3, 10], "n_init": 1, "silhouette": 200}},
         "clusters": {"uses": "kmeans", "on": "pca", "split": "train", "with": {"n_clusters": 12, "n_init": 2}},
     }
     run = run_steps(steps, "digits", cluster, tmp_path)
@@ -61,7 +61,7 @@ def test_codes_and_pixels_are_swept(cluster: Connection, tmp_path: Path) -> None
         assert words in page
 
 
-@pytest.mark.parametrize("kind", ["one image", "all the same"])
+@pytest.mark.parametrize("kind", [pytest.param("one image", marks=pytest.mark.slow), "all the same"])
 def test_odd_collections(kind: str, cluster: Connection, tmp_path: Path) -> None:
     image = random_images(1, (5, 5)) if kind == "one image" else np.full((40, 5, 5), 9, np.uint8)
     collection = stored(ArraySource(image, None, {"all": len(image)}), tmp_path / "odd.zarr")

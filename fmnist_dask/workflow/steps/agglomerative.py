@@ -48,6 +48,7 @@ def _foresees(
 
 @step(
     "agglomerative",
+    version=2,
     figures="fmnist_dask.workflow.figures.agglomerative:figures",
     libraries=("numpy", "scipy", "numba"),
     accepts=("on", "images"),

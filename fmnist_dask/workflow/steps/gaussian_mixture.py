@@ -64,6 +64,7 @@ def _foresees(
 
 @step(
     "gaussian_mixture",
+    version=2,
     figures="fmnist_dask.workflow.figures.gaussian_mixture:figures",
     libraries=("numpy", "scipy"),
     accepts=("on", "images"),

@@ -44,6 +44,7 @@ def _foresees(
 
 @step(
     "kmeans",
+    version=2,
     figures="fmnist_dask.workflow.figures.kmeans:figures",
     libraries={
         "fmnist-dask": ("numpy", "scipy", "numba"),

@@ -55,6 +55,7 @@ def _foresees(
 
 @step(
     "spectral",
+    version=2,
     figures="fmnist_dask.workflow.figures.spectral:figures",
     libraries=("numpy", "scipy", "numba"),
     accepts=("on", "images"),
