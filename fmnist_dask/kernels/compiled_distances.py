@@ -67,6 +67,56 @@ def add_near_distances(  # type: ignore[no-untyped-def]  # pragma: no cover - co
             left_sums[i, right_labels[j]] += distance
 
 
+@numba.njit(nogil=True, cache=True, fastmath=WHOLE)
+def add_product_distances(  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    products, left_squares, right_squares, labels, scale, sums
+):
+    """Add the distances of all pairs of two panels to sums by the clusters of the right side, of several labellings.
+
+    Parameters
+    ----------
+    products : float array, shape (m, n)
+    left_squares, right_squares : float64 arrays, shapes (m,) and (n,)
+        Squared lengths.
+    labels : int64 array, shape (r, n)
+        Columns of ``sums``, once for each labelling.
+    scale
+        Distances are rounded to multiples of its inverse.
+    sums : float64 array, shape (m, k)
+        Changed in place, in units of 1 / scale.
+    """
+    distances = np.empty(products.shape[1])
+    for i in range(products.shape[0]):
+        own = left_squares[i]
+        for j in range(products.shape[1]):
+            square = max(own + right_squares[j] - 2.0 * np.float64(products[i, j]), 0.0)
+            distances[j] = np.floor(np.sqrt(square) * scale + 0.5)
+        for labelling in range(labels.shape[0]):
+            for j in range(products.shape[1]):
+                sums[i, labels[labelling, j]] += distances[j]
+
+
+@numba.njit(nogil=True, cache=True, fastmath=WHOLE)
+def add_vector_distances(left, right, labels, scale, sums):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
+    """The same from the differences of vectors: nothing cancels, and each pair is exact by itself.
+
+    Parameters
+    ----------
+    left, right : float64 arrays, shapes (m, d) and (n, d)
+    """
+    distances = np.empty(right.shape[0])
+    for i in range(left.shape[0]):
+        for j in range(right.shape[0]):
+            square = 0.0
+            for feature in range(left.shape[1]):
+                difference = left[i, feature] - right[j, feature]
+                square += difference * difference
+            distances[j] = np.floor(np.sqrt(square) * scale + 0.5)
+        for labelling in range(labels.shape[0]):
+            for j in range(right.shape[0]):
+                sums[i, labels[labelling, j]] += distances[j]
+
+
 @numba.njit(nogil=True, cache=True)
 def smallest_of_rows(scores, index, least):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
     """Columns of the smallest scores of each row, in ascending order of the columns; of equals, the first.

@@ -120,7 +120,7 @@ class Start:
 
 
 @dataclass
-class _Fit:
+class Fit:
     """Lloyd's iterations have ended here.
 
     Attributes
@@ -225,7 +225,7 @@ class StartSearch:
                 scores[1, part] = tile.min(axis=1)
         return labels, scores[0], scores[1]
 
-    def _lloyd(self, centres: AnyArray) -> _Fit:
+    def _lloyd(self, centres: AnyArray) -> Fit:
         previous: AnyArray | None = None
         for _ in range(MOST_ITERATIONS if len(centres) <= MOST_SWAPPED else FEW_ITERATIONS):
             labels, own, _ = self._nearest(centres)
@@ -235,7 +235,7 @@ class StartSearch:
             centres = self._means(labels, own, len(centres))
         labels, own, second = self._nearest(centres, second=True)
         distances = np.maximum(own + self.squares, 0)
-        return _Fit(centres, labels, own, second, float(distances @ self.weights))
+        return Fit(centres, labels, own, second, float(distances @ self.weights))
 
     def _means(self, labels: IntArray, own: AnyArray, k: int) -> AnyArray:
         sums, mass = np.zeros((k, self.points.shape[1]), dtype=np.float32), np.zeros(k, dtype=np.float32)
@@ -252,7 +252,7 @@ class StartSearch:
             means[empty] = self.points[np.argsort(-distances, kind="stable")[np.arange(len(empty)) % len(labels)]]
         return means
 
-    def _swap(self, fit: _Fit, generator: np.random.Generator) -> _Fit:
+    def _swap(self, fit: Fit, generator: np.random.Generator) -> Fit:
         """Move the centre that is missed least to where it gains most, iterate, keep what is better.
 
         Lloyd's iterations cannot carry a centre past others; a few such jumps bring almost every start into the same,

@@ -120,6 +120,53 @@ def distance_sums(left: Panel, right: Panel, k: int, scale: float) -> tuple[Floa
     return _restored(of_left, left.order), _restored(of_right.T, right.order)
 
 
+def sums_by_labellings(
+    sample: AnyArray, features: AnyArray, labels: IntArray, k: int, scale: float, shift: FloatArray | None
+) -> FloatArray:
+    """Sums of the distances of some samples to the members of each cluster of several labellings.
+
+    Each distance is worked out once. Of pixels, products decide, which are exact; of floats, differences do: hence
+    results do not depend on how rows are cut.
+
+    Parameters
+    ----------
+    sample : array, shape (m, d)
+    features : array, shape (n, d)
+    labels : int64 array, shape (r, n)
+        Clusters by each labelling, numbered through all of them.
+    k
+        Clusters of all labellings.
+    scale, shift
+        See :func:`distance_scale` and :meth:`Panel.of`.
+
+    Returns
+    -------
+    float64 array, shape (m, k)
+        Whole numbers, in units of 1 / scale.
+    """
+    from fmnist_dask.kernels.compiled_distances import add_product_distances, add_vector_distances
+
+    sums = np.zeros((len(sample), k))
+    by_products = sample.dtype == np.uint8 and sample.shape[1] > FEW_FEATURES
+    for low in range(0, len(features), RIGHT_ROWS):
+        part = slice(low, low + RIGHT_ROWS)
+        right, clusters = _unsorted(features[part], shift), np.ascontiguousarray(labels[:, part])
+        for start in range(0, len(sample), LEFT_ROWS):
+            left = _unsorted(sample[start : start + LEFT_ROWS], shift)
+            found = sums[start : start + LEFT_ROWS]
+            if by_products:
+                products = left.values @ right.values.T
+                add_product_distances(products, left.squares, right.squares, clusters, scale, found)
+            else:
+                values = left.values.astype(np.float64), right.values.astype(np.float64)
+                add_vector_distances(*values, clusters, scale, found)
+    return sums
+
+
+def _unsorted(features: AnyArray, shift: FloatArray | None) -> Panel:
+    return Panel.of(features, np.zeros(len(features), dtype=np.int32), shift)
+
+
 def inner_sums(panel: Panel, k: int, scale: float) -> FloatArray:
     """The same among the samples of one set; each pair is looked at once.
 

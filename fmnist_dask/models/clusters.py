@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fmnist_dask.models.cluster_scores import Means
 from fmnist_dask.models.kmeans import KMeansModel
 from fmnist_dask.passes.parameters import SetsParameter, grid_scale
 from fmnist_dask.passes.protocol import Algorithm, ColumnArray, Readable, Scan
@@ -34,6 +35,8 @@ class Clusters:
         for the farthest.
     columns
         ``labels`` and ``distance`` of every image.
+    means
+        Of the features of members, where the pass has summed them.
     """
 
     inertia: float
@@ -43,6 +46,7 @@ class Clusters:
     mean_image: FloatArray
     examples: dict[str, dict[int, Any]]
     columns: dict[str, ColumnArray]
+    means: Means | None = None
 
 
 def describe_clusters(
@@ -58,7 +62,15 @@ def describe_clusters(
         Length that counts as 1 in the column ``distance``.
     """
     found = yield members_scan(source, model, split, examples, unit)
-    return clusters_of(source, found, model.inertia_of(found["sums"]))
+    clusters = clusters_of(source, found, model.inertia_of(found["sums"]))
+    clusters.means = means_of(model, found["sums"])
+    return clusters
+
+
+def means_of(model: KMeansModel, sums: dict[str, AnyArray]) -> Means:
+    """Means of the clusters that the centres of a k-means make, from their sums."""
+    mean = sums["sum"] / np.maximum(sums["count"], 1)[:, None] + model.shift
+    return Means(sums["count"], mean, None if model.grid is None else model.shift, float(model.square_sum))
 
 
 def clusters_of(source: Readable, found: dict[str, Any], inertia: float | None = None) -> Clusters:

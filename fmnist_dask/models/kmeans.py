@@ -169,16 +169,20 @@ class Seen:
     Attributes
     ----------
     grid, shift
-        As in :class:`KMeansModel`.
+        How features are read; see :class:`~fmnist_dask.passes.parameters.Grid`.
+    low, high : float64 arrays, shape (d,)
+        Range of the features.
     subset
-        Samples among which starts are looked for; ``None`` where one is given.
+        Random samples; ``None`` where no starts are looked for.
     square_sum, variance
-        As in :class:`KMeansModel`.
+        As :class:`KMeansModel` has them.
     """
 
     n: int
     grid: Grid | None
     shift: FloatArray
+    low: FloatArray
+    high: FloatArray
     subset: dict[str, AnyArray] | None
     square_sum: float = 0.0
     variance: float = 0.0
@@ -217,6 +221,19 @@ def kmeans(source: Readable, n: int, options: KMeansOptions, split: str = "all")
     _check(n, source, options)
     data = yield from look(source, n, options, split)
     lanes, start_inertia, distinct = yield from _starts(source, data, options, split)
+    model = yield from converged(data, lanes, options, split)
+    model.start_inertia, model.distinct = start_inertia, distinct
+    return model
+
+
+def converged(data: Seen, lanes: list[Lane], options: KMeansOptions, split: str) -> Algorithm[KMeansModel]:
+    """Take starts through passes over all samples until the best of them has converged.
+
+    Parameters
+    ----------
+    lanes
+        The starts.
+    """
     running, finished = lanes, list[Lane]()
     for _ in range(options.max_iter):
         yield from _iterate(data, running, options, split)
@@ -232,11 +249,9 @@ def kmeans(source: Readable, n: int, options: KMeansOptions, split: str = "all")
         shift=data.shift,
         grid=data.grid,
         square_sum=data.square_sum,
-        n=n,
+        n=data.n,
         history=[lane.history for lane in lanes],
-        start_inertia=start_inertia,
         subset=0 if data.subset is None else len(data.subset["row"]),
-        distinct=distinct,
         variance=data.variance,
     )
 
@@ -281,12 +296,14 @@ def look(source: Readable, n: int, options: KMeansOptions, split: str) -> Algori
         wanted["subset"] = RandomSubset(count, n, options.seed, options.weighted)
     if source.feature_dtype == "uint8" and not options.weighted:
         found = yield Scan({**wanted, "moments": Moments()}, split=split)
-        data = Seen(n, None, np.zeros(source.n_features), found.get("subset"))
+        d = source.n_features
+        data = Seen(n, None, np.zeros(d), np.zeros(d), np.full(d, 255.0), found.get("subset"))
         data.take(found["moments"])
         return data
     found = yield Scan({**wanted, "range": FeatureRange(options.weighted)}, split=split)
     grid = grid_of(found["range"], options.weighted)
-    data = Seen(n, grid, grid.shift.values, found.get("subset"))
+    low, high = (np.asarray(found["range"][name], dtype=np.float64) for name in ("low", "high"))
+    data = Seen(n, grid, grid.shift.values, low, high, found.get("subset"))
     data.take((yield Scan({"moments": Moments(grid)}, split=split))["moments"])
     return data
 

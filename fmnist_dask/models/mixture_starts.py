@@ -19,6 +19,7 @@ from fmnist_dask.kernels.gaussians import (
     maximized,
     mixture_bytes,
 )
+from fmnist_dask.kernels.nearest import CentreSets, nearest
 from fmnist_dask.kernels.projection import PANEL_ROWS
 from fmnist_dask.kernels.seeding import DIRECTIONS, StartSearch, plane_bytes, principal_plane, search_bytes
 from fmnist_dask.models.extrapolation import State, extrapolations
@@ -147,6 +148,32 @@ def first_iterations(shared: _Shared, number: int) -> tuple[State, float]:
     with one_blas_thread():
         state = _from_labels(values, search.assigned(seeds), scales, options)
         return _iterated(values, state, scales, options, min(FIRST_ITERATIONS, options.max_iter))
+
+
+def begin_beside(
+    shared: tuple[AnyArray, FloatArray, FloatArray], centres: FloatArray, options: GaussianMixtureOptions
+) -> tuple[State, float]:
+    """The best of EM on a subset from the clusters of some centres, and from starts like those of :func:`begin`.
+
+    Parameters
+    ----------
+    shared
+        Features of the subset, and the range of those of all samples.
+    centres : float64 array, shape (k, d)
+    """
+    features, low, high = shared
+    points, _ = principal_plane(features)
+    everything = (features, points, low, high, options)
+    values = features.astype(np.float64)
+    labels = nearest(features, CentreSets.of([centres], centres.mean(axis=0)))[:, 0]
+    with one_blas_thread():
+        from_clusters = _from_labels(values, labels, scales_of(low, high, len(values)), options)
+    found = [converge_on_subset(everything, *from_clusters)]
+    starts = [first_iterations(everything, number) for number in range(options.n_init)]
+    if starts:
+        found.append(converge_on_subset(everything, *max(starts, key=lambda start: start[1])[0]))
+    # Of equals the first.
+    return max(found, key=lambda state: state[1])
 
 
 def converge_on_subset(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fmnist_dask.models.cluster_scores import Means
 from fmnist_dask.models.clusters import Clusters
 from fmnist_dask.models.kmeans import KMeansModel, KMeansOptions, kmeans
 from fmnist_dask.passes.parameters import Grid
@@ -26,11 +27,14 @@ class Polished:
     ----------
     model
         Of pixels.
+    means
+        Of its clusters among codes.
     inertia_codes
-        Sum of squared distances, among codes, to the means of its clusters.
+        Sum of squared distances, among codes, to these.
     """
 
     model: KMeansModel
+    means: Means
     inertia_codes: float
 
 
@@ -81,7 +85,8 @@ def polish(
     sums = yield from _sums(source, MappedCentres(pixels, model.parameter), found, split)
     moved = sums["mean"] - found.shift
     within = found.square_sum - float(np.einsum("k,kd,kd->", sums["count"].astype(float), moved, moved))
-    return Polished(model, max(within, 0.0))
+    means = Means(sums["count"], sums["mean"], found.shift, found.square_sum)
+    return Polished(model, means, max(within, 0.0))
 
 
 def _sums(source: Readable, labelling: MappedCentres, found: KMeansModel, split: str) -> Algorithm[dict[str, AnyArray]]:

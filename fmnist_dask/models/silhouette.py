@@ -109,7 +109,7 @@ def silhouette(
         )
     sums = yield from _sums(shared)
     rows = np.flatnonzero(labels >= 0)
-    return _summary(rows, silhouettes(sums[rows] / scale, labels[rows], sizes), labels[rows], k, n)
+    return summarized(rows, silhouettes(sums[rows] / scale, labels[rows], sizes), labels[rows], k, n)
 
 
 def _scale(source: Readable, n: int, split: str) -> Algorithm[tuple[float, FloatArray | None]]:
@@ -182,7 +182,7 @@ def _sampled(shared: _Shared, n: int, sizes: IntArray, split: str, sample: int, 
     sums = np.zeros((len(rows), shared.k))
     for found in answers:
         sums += found
-    return _summary(rows, silhouettes(sums / shared.scale, own, sizes), own, shared.k, n)
+    return summarized(rows, silhouettes(sums / shared.scale, own, sizes), own, shared.k, n)
 
 
 def sample_sums(shared: _Shared, number: int) -> FloatArray:
@@ -194,7 +194,8 @@ def sample_sums(shared: _Shared, number: int) -> FloatArray:
     return distance_sums(panel, other, shared.k, shared.scale)[0]
 
 
-def _summary(rows: IntArray, values: FloatArray, labels: IntArray, k: int, n: int) -> Silhouette:
+def summarized(rows: IntArray, values: FloatArray, labels: IntArray, k: int, n: int) -> Silhouette:
+    """What silhouettes of ``n`` samples, or of some of them at random, come to."""
     measured: BoolArray = np.bincount(labels, minlength=k) > 0
     with np.errstate(invalid="ignore", divide="ignore"):
         of_cluster = np.bincount(labels, values, minlength=k) / np.bincount(labels, minlength=k)

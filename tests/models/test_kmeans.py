@@ -75,7 +75,7 @@ def test_the_same_for_any_chunking(kind, init):
         source = sources(kind, chunk_rows)
         model = fitted(source, KMeansOptions(6, init, n_init=3, seed=4), tasks=tasks)
         clusters = described(source, model)
-        found.append({**vars(model), **vars(clusters), "columns": labels_of(clusters)})
+        found.append({**vars(model), **vars(clusters), "columns": labels_of(clusters), "means": vars(clusters.means)})
     for other in found[1:]:
         assert_same(found[0], other)
 

@@ -8,7 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from sklearn.metrics import normalized_mutual_info_score, silhouette_samples
+from sklearn.metrics import (
+    calinski_harabasz_score,
+    davies_bouldin_score,
+    normalized_mutual_info_score,
+    silhouette_samples,
+)
 from sklearn.mixture import GaussianMixture
 from support import random_images, stored
 
@@ -34,6 +39,12 @@ def exact_inertia(values: np.ndarray, centres: np.ndarray, labels: np.ndarray) -
     return float(((values.astype(np.float64) - centres[labels].astype(np.float64)) ** 2).sum())
 
 
+def assert_scores(metrics: dict[str, Any], values: np.ndarray, labels: np.ndarray) -> None:
+    values = values.astype(np.float64)
+    assert metrics["davies_bouldin"] == pytest.approx(davies_bouldin_score(values, labels), rel=1e-9)
+    assert metrics["calinski_harabasz"] == pytest.approx(calinski_harabasz_score(values, labels), rel=1e-9)
+
+
 def test_clusters_of_pixels_and_of_codes(cluster: Connection, tmp_path: Path) -> None:
     steps = {
         "pca": {"uses": "pca", "split": "train", "with": {"n_components": 6}},
@@ -52,6 +63,7 @@ def test_clusters_of_pixels_and_of_codes(cluster: Connection, tmp_path: Path) ->
         inertia = run.metrics[name]["inertia"]
         assert inertia == pytest.approx(exact_inertia(values / scale, centres, labels), rel=1e-9)
         assert found["inertia_of_cluster"].sum() == pytest.approx(inertia, rel=1e-9)
+        assert_scores(run.metrics[name], values, labels)
         expected = np.stack([image[labels == k].mean(axis=0) / 255 for k in range(10)])
         np.testing.assert_allclose(found["mean_image"].values.reshape(10, -1), expected, rtol=1e-9)
     assert run.metrics["clusters"]["nmi"] > 0.6
@@ -160,6 +172,7 @@ def test_other_ways_to_cluster(cluster: Connection, tmp_path: Path) -> None:
         silhouettes = silhouette_samples(codes[train], labels[train])
         assert metrics["silhouette"] == pytest.approx(silhouettes.mean(), abs=1e-6)
         np.testing.assert_allclose(found["silhouette"], silhouettes, atol=1e-5)
+        assert_scores(metrics, codes[train], labels[train])
         assert metrics["nmi"] == pytest.approx(normalized_mutual_info_score(classes[train], labels[train]), abs=1e-9)
         assert metrics["nmi"] > 0.5
     mixture = run["gaussian_mixture"].load()

@@ -31,6 +31,30 @@ class Labelling(Protocol):
 
 
 @dataclass(frozen=True)
+class NearestCentre:
+    """A labelling: the nearest centre of one of several sets.
+
+    Attributes
+    ----------
+    position
+        Which set.
+    """
+
+    centres: SetsParameter
+    position: int = 0
+
+    def labels(self, block: Block) -> AnyArray:
+        """Cluster of each sample of a block, int32."""
+        found: AnyArray = nearest_labels(block, self.centres)[:, self.position]
+        return found
+
+    def work_bytes(self, rows: int) -> int:
+        """Memory of what is worked out for some rows."""
+        k, d = self.centres.centres.values.shape
+        return nearest_bytes(rows, d, k, len(self.centres))
+
+
+@dataclass(frozen=True)
 class GroupedCentres:
     """A labelling: the group that the nearest of many centres belongs to.
 

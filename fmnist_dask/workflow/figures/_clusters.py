@@ -59,13 +59,12 @@ class ClusterTable:
         size = values(dataset, "size").astype(np.int64)
         classes = names(dataset, "class")
         labelled = "composition" in dataset and is_labelled(classes)
-        on = str(dataset.attrs.get("space") or dataset.attrs.get("on") or "pixels")
         return cls(
             size=size,
             order=np.argsort(-size, kind="stable").tolist(),
             classes=classes,
             composition=values(dataset, "composition").astype(np.int64) if labelled else None,
-            on={"pixels": "pixels", "embedding": "the embedding"}.get(on, f"the codes of {on}") + (by and f" by {by}"),
+            on=clustered(dataset) + (by and f" by {by}"),
             exact=bool(dataset.attrs.get("exact", 1)),
         )
 
@@ -88,6 +87,12 @@ def card(dataset: xarray.Dataset, table: ClusterTable) -> Card:
         link="clusters",
         order=80,
     )
+
+
+def clustered(dataset: xarray.Dataset) -> str:
+    """What the clusters are of, in words."""
+    on = str(dataset.attrs.get("space") or dataset.attrs.get("on") or "pixels")
+    return {"pixels": "pixels", "embedding": "the embedding"}.get(on, f"the codes of {on}")
 
 
 def _sizes_sentence(table: ClusterTable) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pydantic
 
 from fmnist_dask.kernels.seeding import DIRECTIONS, plane_bytes, search_bytes
+from fmnist_dask.models.cluster_scores import Means, Scores, cluster_scores
 from fmnist_dask.models.clusters import Clusters, agreement
 from fmnist_dask.models.kmeans import KMeansOptions, lanes_of, subset_size
 from fmnist_dask.models.silhouette import Silhouette, silhouette
@@ -16,6 +17,8 @@ from fmnist_dask.passes.hashes import values_at
 from fmnist_dask.passes.parameters import SetsParameter
 from fmnist_dask.passes.protocol import Algorithm, Readable, Scan
 from fmnist_dask.passes.reductions.clusters import ClusterSums
+from fmnist_dask.passes.reductions.members import Labelling
+from fmnist_dask.passes.together import together
 from fmnist_dask.typing import FloatArray
 from fmnist_dask.workflow.registry import Foreseen, StepInput
 from fmnist_dask.workflow.steps._names import IMAGE_DIMS, class_table, unit_of
@@ -46,10 +49,24 @@ def measure_silhouette(data: StepInput, clusters: Clusters, choice: str | int) -
     return (yield from silhouette(data.source, labels, len(clusters.size), data.split, sample, data.seed))
 
 
-def cluster_metrics(clusters: Clusters, fit: Silhouette | None) -> dict[str, Any]:
+def measure_clusters(
+    data: StepInput, clusters: Clusters, labelling: Labelling, means: Means, choice: str | int
+) -> Algorithm[tuple[Silhouette | None, Scores]]:
+    """Silhouettes, if they are asked for, and scores by the means of clusters, which share what they read."""
+    measured = {
+        "silhouette": measure_silhouette(data, clusters, choice),
+        "scores": cluster_scores(labelling, means, data.split),
+    }
+    found = yield from together(measured, data.source)
+    return found["silhouette"], found["scores"]
+
+
+def cluster_metrics(clusters: Clusters, fit: Silhouette | None, scores: Scores) -> dict[str, Any]:
     """Numbers by which ways to cluster are compared."""
     return {
         "silhouette": None if fit is None else fit.mean,
+        "davies_bouldin": scores.davies_bouldin,
+        "calinski_harabasz": scores.calinski_harabasz,
         **agreement(clusters.composition[:, 1:]),
         "n_empty": int((clusters.size == 0).sum()),
     }

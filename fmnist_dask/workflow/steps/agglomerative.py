@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pydantic
 
 from fmnist_dask.kernels.ward import ward_bytes
 from fmnist_dask.models.agglomerative import AgglomerativeModel, AgglomerativeOptions, agglomerative
+from fmnist_dask.models.cluster_scores import Means, labelled_means
 from fmnist_dask.models.clusters import Clusters, clusters_of, labelled_scan
 from fmnist_dask.models.kmeans import KMeansOptions
 from fmnist_dask.passes.parameters import SetsParameter, grid_scale
@@ -22,7 +24,7 @@ from fmnist_dask.workflow.steps._clusters import (
     cluster_metrics,
     exactness,
     foreseen_kmeans,
-    measure_silhouette,
+    measure_clusters,
     silhouette_variables,
 )
 from fmnist_dask.workflow.steps._names import unit_of
@@ -46,6 +48,7 @@ def _foresees(
 
 @step(
     "agglomerative",
+    version=2,
     figures="fmnist_dask.workflow.figures.agglomerative:figures",
     libraries=("numpy", "scipy", "numba"),
     accepts=("on", "images"),
@@ -77,14 +80,17 @@ def agglomerative_step(
     n_clusters = min(n_clusters, len(model.sizes))
     found = yield _members_scan(model, data, n_clusters, examples)
     clusters = clusters_of(data.source, found)
-    fit = yield from measure_silhouette(data, clusters, silhouette)
+    shift = None if data.source.feature_dtype == "uint8" else model.shift
+    means = Means(**found["means"], shift=shift, squares=model.n * model.diameter**2)
+    labelling = model.labelling(n_clusters)
+    fit, scores = yield from measure_clusters(data, clusters, labelling, means, silhouette)
     unit = unit_of(data.source)
     return StepResult(
         dataset=_dataset(model, clusters, data, n_clusters).assign(silhouette_variables(fit)),
         metrics={
             "inertia": clusters.inertia / unit**2,
             "n_micro_clusters": len(model.sizes),
-            **cluster_metrics(clusters, fit),
+            **cluster_metrics(clusters, fit, scores),
         },
         exact=exactness(fit, "inertia") if model.exact else False,
         n_used=model.n,
@@ -98,7 +104,9 @@ def _members_scan(model: AgglomerativeModel, data: StepInput, n_clusters: int, e
     centres = SetsParameter.of([model.means(n_clusters)], model.shift)
     scale = grid_scale(model.n * model.diameter**2)
     labelling = model.labelling(n_clusters)
-    return labelled_scan(data.source, centres, labelling, scale, data.split, examples, unit_of(data.source))
+    scan = labelled_scan(data.source, centres, labelling, scale, data.split, examples, unit_of(data.source))
+    means = labelled_means(labelling, n_clusters, model.shift, model.diameter, model.n)
+    return replace(scan, reductions={**scan.reductions, "means": means})
 
 
 def _dataset(model: AgglomerativeModel, clusters: Clusters, data: StepInput, n_clusters: int) -> Any:

@@ -11,6 +11,7 @@ import pydantic
 
 from fmnist_dask.kernels.gaussians import Gaussians
 from fmnist_dask.kernels.seeding import DIRECTIONS, plane_bytes
+from fmnist_dask.models.cluster_scores import Means, labelled_means
 from fmnist_dask.models.clusters import clusters_of, labelled_scan
 from fmnist_dask.models.gaussian_mixture import GaussianMixtureModel, gaussian_mixture
 from fmnist_dask.models.mixture_starts import (
@@ -23,6 +24,7 @@ from fmnist_dask.models.mixture_starts import (
 from fmnist_dask.passes.parameters import SetsParameter, grid_scale
 from fmnist_dask.passes.protocol import Algorithm, Scan
 from fmnist_dask.passes.reductions.gaussians import EMSums, GaussiansParameter, LikelihoodSum, Membership
+from fmnist_dask.typing import FloatArray
 from fmnist_dask.workflow.registry import Foreseen, StepInput, StepResult, step
 from fmnist_dask.workflow.steps._clusters import (
     SilhouetteChoice,
@@ -30,7 +32,7 @@ from fmnist_dask.workflow.steps._clusters import (
     cluster_dataset,
     cluster_metrics,
     exactness,
-    measure_silhouette,
+    measure_clusters,
     silhouette_variables,
 )
 from fmnist_dask.workflow.steps._names import unit_of
@@ -62,6 +64,7 @@ def _foresees(
 
 @step(
     "gaussian_mixture",
+    version=2,
     figures="fmnist_dask.workflow.figures.gaussian_mixture:figures",
     libraries=("numpy", "scipy"),
     accepts=("on", "images"),
@@ -110,7 +113,9 @@ def gaussian_mixture_step(
     found = yield _members_scan(model, data, examples)
     clusters = clusters_of(data.source, found)
     clusters.columns = {**clusters.columns, **found["membership"]}
-    fit = yield from measure_silhouette(data, clusters, silhouette)
+    means = Means(**found["means"], shift=_shift(model, data), squares=model.n * model.diameter**2)
+    labelling = GaussiansParameter.of(model.gaussians)
+    fit, scores = yield from measure_clusters(data, clusters, labelling, means, silhouette)
     # Densities of brightness, not of bytes.
     shift = data.source.n_features * math.log(unit)
     total = found["log_likelihood"] + model.n * shift
@@ -123,7 +128,7 @@ def gaussian_mixture_step(
             "n_iter": len(model.history),
             "converged": model.converged,
             "n_degenerate": int(model.degenerate.sum()),
-            **cluster_metrics(clusters, fit),
+            **cluster_metrics(clusters, fit, scores),
         },
         exact=exactness(fit, "log_likelihood"),
         n_used=model.n,
@@ -136,15 +141,22 @@ def gaussian_mixture_step(
 def _members_scan(model: GaussianMixtureModel, data: StepInput, examples: int) -> Scan:
     """What components hold, and how likely images are."""
     mixture = GaussiansParameter.of(model.gaussians)
-    centres = SetsParameter.of([model.means], model.means.mean(axis=0) if unit_of(data.source) == 1 else None)
+    centres = SetsParameter.of([model.means], _shift(model, data))
+    means = labelled_means(mixture, len(model.means), model.means.mean(axis=0), model.diameter, model.n)
     scale = grid_scale(model.n * model.diameter**2)
     unit = unit_of(data.source)
     scan = labelled_scan(data.source, centres, mixture, scale, data.split, examples, unit)
     return Scan(
-        {**scan.reductions, "log_likelihood": LikelihoodSum(mixture)},
+        {**scan.reductions, "means": means, "log_likelihood": LikelihoodSum(mixture)},
         {**scan.columns, "membership": Membership(mixture)},
         split=data.split,
     )
+
+
+def _shift(model: GaussianMixtureModel, data: StepInput) -> FloatArray | None:
+    """What features that are no pixels are moved by before products are made."""
+    middle: FloatArray = model.means.mean(axis=0)
+    return middle if unit_of(data.source) == 1 else None
 
 
 def _dataset(model: GaussianMixtureModel, clusters: Any, data: StepInput, shift: float, fit: Any) -> Any:

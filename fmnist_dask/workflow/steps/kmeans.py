@@ -10,13 +10,15 @@ import numpy as np
 import pydantic
 
 from fmnist_dask.errors import UsageError
-from fmnist_dask.models.clusters import Clusters, clusters_of, describe_clusters, members_scan
+from fmnist_dask.models.cluster_scores import Means
+from fmnist_dask.models.clusters import Clusters, clusters_of, describe_clusters, means_of, members_scan
 from fmnist_dask.models.kmeans import KMeansModel, KMeansOptions, kmeans
 from fmnist_dask.models.polish import pixel_inertia, pixel_squares
 from fmnist_dask.models.polish import polish as polish_clusters
 from fmnist_dask.passes.parameters import SetsParameter
 from fmnist_dask.passes.protocol import Algorithm, Scan
 from fmnist_dask.passes.reductions.clusters import ClusterSums
+from fmnist_dask.passes.reductions.members import Labelling, MappedCentres, NearestCentre
 from fmnist_dask.passes.through import Pixels, scan_through, seen, through
 from fmnist_dask.typing import AnyArray
 from fmnist_dask.workflow.registry import Foreseen, StepInput, StepResult, step
@@ -27,7 +29,7 @@ from fmnist_dask.workflow.steps._clusters import (
     cluster_metrics,
     exactness,
     foreseen_kmeans,
-    measure_silhouette,
+    measure_clusters,
     silhouette_variables,
 )
 from fmnist_dask.workflow.steps._names import unit_of
@@ -54,6 +56,7 @@ def _foresees(
 
 @step(
     "kmeans",
+    version=2,
     figures="fmnist_dask.workflow.figures.kmeans:figures",
     libraries={
         "fmnist-dask": ("numpy", "scipy", "numba"),
@@ -109,7 +112,7 @@ def kmeans_step(
         model = yield from kmeans(data.source, data.n, options, data.split)
     described = yield from _described(data, model, options, examples, polish)
     clusters, unit = described.clusters, unit_of(data.source)
-    fit = yield from measure_silhouette(data, clusters, silhouette)
+    fit, scores = yield from measure_clusters(data, clusters, described.labelling, described.means, silhouette)
     dataset = _dataset(model, described, data, options, engine).assign(silhouette_variables(fit))
     return StepResult(
         dataset=dataset,
@@ -118,7 +121,7 @@ def kmeans_step(
             **({} if described.inertia_pixels is None else {"inertia_pixels": described.inertia_pixels / 255**2}),
             "n_iter": model.n_iter,
             **({} if described.polished is None else {"n_iter_pixels": described.polished.n_iter}),
-            **cluster_metrics(clusters, fit),
+            **cluster_metrics(clusters, fit, scores),
         },
         exact=exactness(fit, "inertia"),
         n_used=model.n,
@@ -136,11 +139,15 @@ class _Described:
     ----------
     inertia, inertia_pixels
         In the space of the features and, where those are codes, among pixels.
+    labelling, means
+        Whose images are, and means of clusters in the space of the features.
     polished
         k-means of pixels that went on from these clusters.
     """
 
     clusters: Clusters
+    labelling: Labelling
+    means: Means
     inertia: float
     inertia_pixels: float | None = None
     polished: KMeansModel | None = None
@@ -152,20 +159,22 @@ def _described(
     """What clusters hold, after they were polished among pixels if that is wanted."""
     source, split = data.source, data.split
     scan = members_scan(source, model, split, examples, unit_of(source))
+    labelling: Labelling = NearestCentre(model.parameter)
     if source.feature_dtype == "uint8":
         found = yield scan
         clusters = clusters_of(source, found, model.inertia_of(found["sums"]))
-        return _Described(clusters, clusters.inertia)
+        return _Described(clusters, labelling, means_of(model, found["sums"]), clusters.inertia)
     found = yield replace(scan, reductions={**scan.reductions, **pixel_squares(split).reductions})
     clusters = clusters_of(source, found, model.inertia_of(found["sums"]))
     if not polished:
         among = pixel_inertia(found["pixels"], clusters.mean_image, clusters.size)
-        return _Described(clusters, clusters.inertia, among)
+        return _Described(clusters, labelling, means_of(model, found["sums"]), clusters.inertia, among)
     better = yield from polish_clusters(source, model, clusters, options, split)
     pixels = Pixels()
     description = describe_clusters(seen(source, pixels), better.model, split, examples, 255.0)
     clusters = yield from through(description, pixels)
-    return _Described(clusters, better.inertia_codes, clusters.inertia, better.model)
+    labelling = MappedCentres(pixels, better.model.parameter)
+    return _Described(clusters, labelling, better.means, better.inertia_codes, clusters.inertia, better.model)
 
 
 def _dataset(model: KMeansModel, described: _Described, data: StepInput, options: KMeansOptions, engine: str) -> Any:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Any
 
 import numpy as np
 import pydantic
 
+from fmnist_dask.models.cluster_scores import Means, scores_of
 from fmnist_dask.models.clusters import Clusters, clusters_of, labelled_scan
 from fmnist_dask.models.kmeans import KMeansModel, KMeansOptions
 from fmnist_dask.models.spectral import SpectralModel, SpectralOptions, landmarks_of, spectral
@@ -47,11 +49,13 @@ def _foresees(
     yield Foreseen("each iteration among eigenvectors", scan_through(among, coordinates))
     clusters = KMeansModel(np.zeros((k, k)), 0, np.zeros(k), None, 1.0, data.n)
     model = SpectralModel(coordinates, np.ones(k), clusters, 1.0, data.n, np.zeros(d), np.ones(d))
-    yield Foreseen("members of clusters", _members_scan(model, data, np.zeros((k, d)), examples))
+    means = Means(np.ones(k, dtype=np.int64), np.zeros((k, d)), None, 1.0)
+    yield Foreseen("members of clusters", _members_scan(model, data, means, examples))
 
 
 @step(
     "spectral",
+    version=2,
     figures="fmnist_dask.workflow.figures.spectral:figures",
     libraries=("numpy", "scipy", "numba"),
     accepts=("on", "images"),
@@ -94,17 +98,19 @@ def spectral_step(
     options = SpectralOptions(n_clusters, n_landmarks, n_neighbors, scaled, n_init, max_iter, data.seed)
     model = yield from spectral(data.source, data.n, options, data.split)
     sums = LabelledSums.of(model.labelling, n_clusters, model.low, model.high, data.n)
-    means = (yield Scan({"sums": sums}, split=data.split))["sums"]["mean"]
+    summed = (yield Scan({"sums": sums}, split=data.split))["sums"]
+    means = Means(summed["count"], summed["mean"], _shift(model, data), model.n * model.diameter**2)
     found = yield _members_scan(model, data, means, examples)
     clusters = clusters_of(data.source, found)
+    scores = scores_of(means, found["distances"])
     fit = yield from measure_silhouette(data, clusters, silhouette)
     return StepResult(
-        dataset=_dataset(model, clusters, data, means).assign(silhouette_variables(fit)),
+        dataset=_dataset(model, clusters, data, means.mean).assign(silhouette_variables(fit)),
         metrics={
             "inertia": clusters.inertia / unit**2,
             "n_iter": model.clusters.n_iter,
             "n_landmarks": model.n_landmarks,
-            **cluster_metrics(clusters, fit),
+            **cluster_metrics(clusters, fit, scores),
         },
         exact=False,
         n_used=model.n,
@@ -114,11 +120,17 @@ def spectral_step(
     )
 
 
-def _members_scan(model: SpectralModel, data: StepInput, means: FloatArray, examples: int) -> Scan:
+def _shift(model: SpectralModel, data: StepInput) -> FloatArray | None:
+    """What features that are no pixels are moved by before products are made."""
+    return None if unit_of(data.source) != 1 else (model.low + model.high) / 2
+
+
+def _members_scan(model: SpectralModel, data: StepInput, means: Means, examples: int) -> Scan:
     unit = unit_of(data.source)
-    centres = SetsParameter.of([means], None if unit != 1 else (model.low + model.high) / 2)
+    centres = SetsParameter.of([means.mean], means.shift)
     scale = grid_scale(model.n * model.diameter**2)
-    return labelled_scan(data.source, centres, model.labelling, scale, data.split, examples, unit)
+    scan = labelled_scan(data.source, centres, model.labelling, scale, data.split, examples, unit)
+    return replace(scan, reductions={**scan.reductions, "distances": means.distances(model.labelling)})
 
 
 def _dataset(model: SpectralModel, clusters: Clusters, data: StepInput, means: FloatArray) -> Any:
