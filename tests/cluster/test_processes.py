@@ -40,6 +40,7 @@ def workers_of(cluster):
         return list(client.run(os.getpid, on_error="ignore").values())  # one may be dying
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_what_dies_is_started_again_at_the_same_address(cluster):
     first = cluster.pids

@@ -60,6 +60,7 @@ def test_a_fault_changes_nothing(
     assert contents(place) == undisturbed
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(6000)
 def test_fifty_random_faults_change_nothing(

@@ -148,6 +148,7 @@ def test_killed_while_it_iterates(undisturbed: tuple[Path, float], tmp_path: Pat
     assert manifest["passes"] == steps["clusters"]["passes"] - steps["clusters"]["resumed_passes"]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_killed_at_twenty_random_moments(undisturbed: tuple[Path, float], tmp_path: Path) -> None:
@@ -163,6 +164,7 @@ def test_killed_at_twenty_random_moments(undisturbed: tuple[Path, float], tmp_pa
     assert resumed >= 3
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_killed_again_and_again(undisturbed: tuple[Path, float], tmp_path: Path) -> None:
@@ -171,6 +173,7 @@ def test_killed_again_and_again(undisturbed: tuple[Path, float], tmp_path: Path)
     check(GARMENTS, place, tmp_path, [after(draw.uniform(0.5, 0.9) * seconds) for _ in range(6)])
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.timeout(1800)

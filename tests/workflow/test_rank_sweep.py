@@ -81,6 +81,7 @@ def test_images_without_classes_are_refused(run, tmp_path):
         run({"sweep": {"uses": "rank_sweep"}}, str(tmp_path / "plain.npy"))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_classifiers_that_have_ended_are_not_trained_again(run, monkeypatch):
     """A run that is stopped between ranks goes on with the next one."""

@@ -48,6 +48,7 @@ def test_two_directions_are_the_best_there_are_and_64_fill_in_better_than_neighb
     assert by_method["rank 64"] < by_method["mean of four neighbours"] < by_method["mean of the pixel in its class"]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_best_single_model_is_a_third_better_than_neighbours(run):
@@ -100,6 +101,7 @@ def test_a_pixel_an_image_and_a_region_of_a_class_may_be_missing(tmp_path, clust
     assert "depends on the class" in (found.path / "report.html").read_text()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_few_codes_tell_classes_as_well_as_published_ones_do(run):
     """A third of the images; forests of all of them are in the benchmark."""
@@ -111,6 +113,7 @@ def test_few_codes_tell_classes_as_well_as_published_ones_do(run):
     assert found.metrics["sweep"]["accuracy_boosting"]["32"] > 0.845
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_mixture_beats_the_best_single_model(run):
