@@ -9,7 +9,8 @@ import numpy as np
 
 from fmnist_dask.kernels.ward import cut, ward_bytes, weighted_ward
 from fmnist_dask.models.grids import grid_of
-from fmnist_dask.models.kmeans import KMeansOptions, kmeans
+from fmnist_dask.models.kmeans import kmeans
+from fmnist_dask.models.kmeans_starts import KMeansOptions
 from fmnist_dask.passes.parameters import ArrayParameter, SetsParameter
 from fmnist_dask.passes.protocol import Algorithm, Call, Readable, Scan, Tasks
 from fmnist_dask.passes.reductions.clusters import ClusterSums

@@ -18,7 +18,8 @@ from fmnist_dask.kernels.start_chains import chain_bytes, find_chains
 from fmnist_dask.models.cluster_scores import Scores, scores_of
 from fmnist_dask.models.clusters import means_of
 from fmnist_dask.models.k_sweep_mixtures import SweptMixture, swept_mixtures
-from fmnist_dask.models.kmeans import SMALL_SUBSET, KMeansModel, KMeansOptions, Seen, converged, look
+from fmnist_dask.models.kmeans import KMeansModel, converged
+from fmnist_dask.models.kmeans_starts import SMALL_SUBSET, KMeansOptions, Seen, look
 from fmnist_dask.models.mixture_starts import GaussianMixtureOptions
 from fmnist_dask.models.silhouette import Silhouette, silhouette, summarized
 from fmnist_dask.models.starts import Lane, drop_hopeless, drop_repeated

@@ -11,7 +11,7 @@ import numpy as np
 from fmnist_dask.errors import UsageError
 from fmnist_dask.kernels.seeding import plane_bytes
 from fmnist_dask.models.gaussian_mixture import GaussianMixtureModel, gaussian_mixture
-from fmnist_dask.models.kmeans import Seen
+from fmnist_dask.models.kmeans_starts import Seen
 from fmnist_dask.models.mixture_starts import GaussianMixtureOptions, begin_beside, subset_bytes
 from fmnist_dask.passes.protocol import Algorithm, Call, Readable, Scan, Tasks
 from fmnist_dask.passes.reductions.gaussians import GaussiansParameter, LikelihoodSum

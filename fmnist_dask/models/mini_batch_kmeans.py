@@ -11,7 +11,7 @@ import numpy as np
 from fmnist_dask.errors import UsageError
 from fmnist_dask.kernels.nearest import CentreSets, nearest, squared_distances
 from fmnist_dask.models.grids import grid_of
-from fmnist_dask.models.kmeans import Init, KMeansOptions, find_centres
+from fmnist_dask.models.kmeans_starts import Init, KMeansOptions, find_centres
 from fmnist_dask.passes.protocol import Algorithm, Readable, Scan
 from fmnist_dask.passes.reductions.moments import FeatureRange
 from fmnist_dask.passes.reductions.subset import RandomSubset

@@ -9,7 +9,8 @@ import numpy as np
 
 from fmnist_dask.models.cluster_scores import Means
 from fmnist_dask.models.clusters import Clusters
-from fmnist_dask.models.kmeans import KMeansModel, KMeansOptions, kmeans
+from fmnist_dask.models.kmeans import KMeansModel, kmeans
+from fmnist_dask.models.kmeans_starts import KMeansOptions
 from fmnist_dask.passes.parameters import Grid
 from fmnist_dask.passes.protocol import Algorithm, Readable, Scan
 from fmnist_dask.passes.reductions.labelled import LabelledSums

@@ -10,7 +10,8 @@ import numpy as np
 from fmnist_dask.errors import UsageError
 from fmnist_dask.kernels.landmarks import Landmarks
 from fmnist_dask.models.grids import grid_of
-from fmnist_dask.models.kmeans import KMeansModel, KMeansOptions, kmeans
+from fmnist_dask.models.kmeans import KMeansModel, kmeans
+from fmnist_dask.models.kmeans_starts import KMeansOptions
 from fmnist_dask.passes.blas import one_blas_thread
 from fmnist_dask.passes.parameters import ArrayParameter
 from fmnist_dask.passes.protocol import Algorithm, Call, Readable, Scan, Tasks

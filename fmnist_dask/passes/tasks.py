@@ -39,7 +39,6 @@ def read_task(chunks: Sequence[int], number: int, specification: Shared, topic: 
         states = run_chunks(source, fused, chunks, columns, reporter(topic, number, len(chunks)), prefetch)
     except FmnistDaskError as error:
         return Failure(error)
-    release_memory()
     return states
 
 

@@ -23,7 +23,8 @@ from fmnist_dask.collection.store import Collection
 from fmnist_dask.collection.views import FeatureCollection
 from fmnist_dask.models.agglomerative import AgglomerativeOptions, agglomerative
 from fmnist_dask.models.gaussian_mixture import gaussian_mixture
-from fmnist_dask.models.kmeans import KMeansOptions, kmeans
+from fmnist_dask.models.kmeans import kmeans
+from fmnist_dask.models.kmeans_starts import KMeansOptions
 from fmnist_dask.models.mixture_starts import GaussianMixtureOptions
 from fmnist_dask.models.pca import PCAOptions, pca
 from fmnist_dask.models.silhouette import silhouette
@@ -123,10 +124,10 @@ def mixture_of(engine: DistributedEngine, view: FeatureCollection, repeats: int)
 
 
 def growth(engine: DistributedEngine, collection: Collection, repeats: int) -> None:
-    """Every method on 60,000 and on 600,000 garments, with as many passes: time and memory."""
+    """Every method on ever more garments, with as many passes: time and memory."""
     rows: list[tuple[str, float, str]] = []
     before: dict[str, tuple[float, int]] = {}
-    for n in (60_000, 600_000):
+    for n in (60_000, 600_000, 1_200_000):
         garments = garments_store(engine, Path(collection.path).parent, n)
         view = codes_of(engine, garments, 10, "all")
         for name, work in methods(garments, view).items():

@@ -21,7 +21,8 @@ from fmnist_dask.cluster.connect import connect
 from fmnist_dask.models.cluster_scores import cluster_scores
 from fmnist_dask.models.clusters import means_of
 from fmnist_dask.models.k_sweep import KSweep, KSweepOptions, k_sweep
-from fmnist_dask.models.kmeans import KMeansOptions, kmeans
+from fmnist_dask.models.kmeans import kmeans
+from fmnist_dask.models.kmeans_starts import KMeansOptions
 from fmnist_dask.passes.distributed import DistributedEngine
 from fmnist_dask.passes.local import drive
 from fmnist_dask.passes.protocol import Algorithm, Scan

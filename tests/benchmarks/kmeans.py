@@ -19,7 +19,8 @@ from fmnist_dask.cluster.config import ClusterConfig
 from fmnist_dask.cluster.connect import connect
 from fmnist_dask.kernels.nearest import CentreSets, nearest, pixel_sums
 from fmnist_dask.models.clusters import describe_clusters
-from fmnist_dask.models.kmeans import KMeansModel, KMeansOptions, kmeans
+from fmnist_dask.models.kmeans import KMeansModel, kmeans
+from fmnist_dask.models.kmeans_starts import KMeansOptions
 from fmnist_dask.passes.distributed import DistributedEngine
 from fmnist_dask.passes.local import drive
 from tests.benchmarks.common import fashion_store, garments_store, median_seconds, show, training_pixels

@@ -22,7 +22,8 @@ from fmnist_dask.cluster.config import ClusterConfig
 from fmnist_dask.cluster.connect import connect
 from fmnist_dask.collection.store import Collection
 from fmnist_dask.models.clusters import describe_clusters
-from fmnist_dask.models.kmeans import KMeansOptions, kmeans
+from fmnist_dask.models.kmeans import kmeans
+from fmnist_dask.models.kmeans_starts import KMeansOptions
 from fmnist_dask.passes.distributed import DistributedEngine
 from fmnist_dask.passes.local import drive
 from tests.benchmarks.common import garments_store, median_seconds, show

@@ -11,7 +11,8 @@ from support import collection_of, with_features
 
 from fmnist_dask.models.cluster_scores import Means, Scores, cluster_scores, labelled_means
 from fmnist_dask.models.clusters import means_of
-from fmnist_dask.models.kmeans import KMeansOptions, kmeans
+from fmnist_dask.models.kmeans import kmeans
+from fmnist_dask.models.kmeans_starts import KMeansOptions
 from fmnist_dask.passes.local import LocalEngine, drive
 from fmnist_dask.passes.parameters import ArrayParameter
 from fmnist_dask.passes.protocol import Scan

@@ -14,7 +14,8 @@ from support import assert_same, collection_of, with_features
 
 from fmnist_dask.errors import UsageError
 from fmnist_dask.models.clusters import agreement, describe_clusters
-from fmnist_dask.models.kmeans import KMeansOptions, kmeans
+from fmnist_dask.models.kmeans import kmeans
+from fmnist_dask.models.kmeans_starts import KMeansOptions
 from fmnist_dask.passes.local import ArrayCollection, LocalEngine, drive
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from support import SlowSum, collection_of, image_reads
 
-from fmnist_dask.models.kmeans import KMeansOptions, kmeans
+from fmnist_dask.models.kmeans import kmeans
+from fmnist_dask.models.kmeans_starts import KMeansOptions
 from fmnist_dask.passes.local import LocalEngine, drive
 from fmnist_dask.passes.protocol import Call, Scan, Tasks
 from fmnist_dask.passes.reductions.census import Census

@@ -10,7 +10,7 @@ from support import collection_of
 
 from fmnist_dask.collection.thumbnails import shrink
 from fmnist_dask.models import pixel_passes, pixel_stats
-from fmnist_dask.models.kmeans import MOST_SUBSET_BYTES, KMeansOptions, lanes_of, subset_size
+from fmnist_dask.models.kmeans_starts import MOST_SUBSET_BYTES, KMeansOptions, lanes_of, subset_size
 from fmnist_dask.models.starts import LANE_BYTES, Lane, drop_hopeless, most_lanes
 from fmnist_dask.passes.local import LocalEngine, drive
 from fmnist_dask.passes.protocol import Scan

@@ -18,7 +18,8 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 import fmnist_dask
 from fmnist_dask.cluster.connect import Connection
 from fmnist_dask.models.clusters import describe_clusters
-from fmnist_dask.models.kmeans import KMeansOptions, kmeans
+from fmnist_dask.models.kmeans import kmeans
+from fmnist_dask.models.kmeans_starts import KMeansOptions
 from fmnist_dask.passes.distributed import DistributedEngine
 from fmnist_dask.passes.local import ArrayCollection, drive
 

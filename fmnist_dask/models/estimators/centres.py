@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from fmnist_dask.errors import UsageError
 from fmnist_dask.models.estimators import checks
 from fmnist_dask.models.estimators.inputs import Samples, read, weights_of
-from fmnist_dask.models.kmeans import Init
+from fmnist_dask.models.kmeans_starts import Init
 from fmnist_dask.passes.parameters import SetsParameter
 from fmnist_dask.passes.protocol import Algorithm, Readable, Scan
 from fmnist_dask.passes.reductions.inertia import Inertia

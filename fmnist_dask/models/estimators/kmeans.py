@@ -10,7 +10,8 @@ from sklearn.exceptions import ConvergenceWarning
 from fmnist_dask.models.estimators import checks
 from fmnist_dask.models.estimators.centres import AUTO_RANDOM_STARTS, CentreEstimator, measure
 from fmnist_dask.models.estimators.inputs import Samples, read, seed_of, weights_of
-from fmnist_dask.models.kmeans import KMeansModel, KMeansOptions, kmeans
+from fmnist_dask.models.kmeans import KMeansModel, kmeans
+from fmnist_dask.models.kmeans_starts import KMeansOptions
 from fmnist_dask.passes.rows import NearestCentre
 from fmnist_dask.typing import FloatArray
 

@@ -11,7 +11,7 @@ from fmnist_dask.errors import UsageError
 from fmnist_dask.models.estimators import checks
 from fmnist_dask.models.estimators.centres import CentreEstimator, measure
 from fmnist_dask.models.estimators.inputs import Samples, read, seed_of, weights_of
-from fmnist_dask.models.kmeans import Init
+from fmnist_dask.models.kmeans_starts import Init
 from fmnist_dask.models.mini_batch_kmeans import (
     MiniBatches,
     MiniBatchModel,

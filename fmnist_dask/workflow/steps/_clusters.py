@@ -11,7 +11,7 @@ import pydantic
 from fmnist_dask.kernels.seeding import DIRECTIONS, plane_bytes, search_bytes
 from fmnist_dask.models.cluster_scores import Means, Scores, cluster_scores
 from fmnist_dask.models.clusters import Clusters, agreement
-from fmnist_dask.models.kmeans import KMeansOptions, lanes_of, subset_size
+from fmnist_dask.models.kmeans_starts import KMeansOptions, lanes_of, subset_size
 from fmnist_dask.models.silhouette import Silhouette, silhouette
 from fmnist_dask.passes.hashes import values_at
 from fmnist_dask.passes.parameters import SetsParameter

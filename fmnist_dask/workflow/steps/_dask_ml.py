@@ -11,7 +11,8 @@ import numpy as np
 from fmnist_dask.collection.store import Collection
 from fmnist_dask.collection.views import FeatureCollection, KeptImages
 from fmnist_dask.errors import RunError
-from fmnist_dask.models.kmeans import KMeansModel, KMeansOptions, look
+from fmnist_dask.models.kmeans import KMeansModel
+from fmnist_dask.models.kmeans_starts import KMeansOptions, look
 from fmnist_dask.models.pca import PCAModel, oriented
 from fmnist_dask.passes.protocol import Algorithm, Readable, Reduction, Scan
 from fmnist_dask.workflow.registry import StepInput

@@ -13,7 +13,7 @@ from fmnist_dask.kernels.ward import ward_bytes
 from fmnist_dask.models.agglomerative import AgglomerativeModel, AgglomerativeOptions, agglomerative
 from fmnist_dask.models.cluster_scores import Means, labelled_means
 from fmnist_dask.models.clusters import Clusters, clusters_of, labelled_scan
-from fmnist_dask.models.kmeans import KMeansOptions
+from fmnist_dask.models.kmeans_starts import KMeansOptions
 from fmnist_dask.passes.parameters import SetsParameter, grid_scale
 from fmnist_dask.passes.protocol import Algorithm, Scan
 from fmnist_dask.workflow.registry import Foreseen, StepInput, StepResult, step

@@ -13,7 +13,7 @@ from fmnist_dask.kernels.gaussians import Gaussians
 from fmnist_dask.kernels.seeding import DIRECTIONS, plane_bytes
 from fmnist_dask.kernels.start_chains import chain_bytes
 from fmnist_dask.models.k_sweep import MOST_LANES, KSweep, KSweepOptions, Swept, called, elbow, k_sweep
-from fmnist_dask.models.kmeans import subset_size
+from fmnist_dask.models.kmeans_starts import subset_size
 from fmnist_dask.models.mixture_starts import GaussianMixtureOptions, scales_of, subset_bytes
 from fmnist_dask.passes.parameters import ArrayParameter, SetsParameter
 from fmnist_dask.passes.protocol import Algorithm, Readable, Scan

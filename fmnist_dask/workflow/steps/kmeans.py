@@ -12,7 +12,8 @@ import pydantic
 from fmnist_dask.errors import UsageError
 from fmnist_dask.models.cluster_scores import Means
 from fmnist_dask.models.clusters import Clusters, clusters_of, describe_clusters, means_of, members_scan
-from fmnist_dask.models.kmeans import KMeansModel, KMeansOptions, kmeans
+from fmnist_dask.models.kmeans import KMeansModel, kmeans
+from fmnist_dask.models.kmeans_starts import KMeansOptions
 from fmnist_dask.models.polish import pixel_inertia, pixel_squares
 from fmnist_dask.models.polish import polish as polish_clusters
 from fmnist_dask.passes.parameters import SetsParameter

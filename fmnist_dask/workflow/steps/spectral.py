@@ -11,7 +11,8 @@ import pydantic
 
 from fmnist_dask.models.cluster_scores import Means, scores_of
 from fmnist_dask.models.clusters import Clusters, clusters_of, labelled_scan
-from fmnist_dask.models.kmeans import KMeansModel, KMeansOptions
+from fmnist_dask.models.kmeans import KMeansModel
+from fmnist_dask.models.kmeans_starts import KMeansOptions
 from fmnist_dask.models.spectral import SpectralModel, SpectralOptions, landmarks_of, spectral
 from fmnist_dask.passes.parameters import ArrayParameter, SetsParameter, grid_scale
 from fmnist_dask.passes.protocol import Algorithm, Scan
