@@ -54,6 +54,8 @@ class Lane:
 
 def drop_repeated(lanes: Sequence[Lane]) -> list[Lane]:
     """Of starts that found the same clusters, the best."""
+    if len(lanes) < 2:
+        return list(lanes)
     from scipy.optimize import linear_sum_assignment
 
     kept: list[Lane] = []
