@@ -208,7 +208,8 @@ def seen_by(
     array = zarr.open_array(str(path), mode="r")
     images: Collection | KeptImages | FilledImages = collection
     below = str(record.get("on") or "")
-    if below in run.manifest["steps"]:
+    # A step may be called "pixels", but "on: pixels" does not mean it.
+    if below not in INPUTS and below in run.manifest["steps"]:
         seen = seen_by(run, below, collection, split)
         # Features of features are of the same images.
         images = seen.base if isinstance(seen, FeatureCollection) else seen
