@@ -121,6 +121,7 @@ def plan_workflow(
         for on, names in inputs.items():
             if names:
                 work += part(workflow, names, _seen(target, on), workers)
+    work += _on_steps(workflow, chosen, target, workers)
     return {
         "workflow": workflow.name,
         "source": {
@@ -152,6 +153,39 @@ def _seen(target: Readable, on: str) -> Readable:
         return replace(target, on_embedding=True)
     assert isinstance(target, Collection)
     return vectors_of(target)
+
+
+def _given(workflow: Workflow, on: str, target: Readable) -> Readable | None:
+    """What steps will read that work on what another step gives; ``None`` where nobody knows how wide that is."""
+    if on in INPUTS:
+        return _seen(target, on)
+    spec = workflow.steps[on]
+    base = _given(workflow, spec.on, target)
+    step = find_step(spec.uses)
+    if base is None:
+        return None
+    width = 0
+    if "features" in step.gives:
+        if step.width is None:
+            return None
+        data = StepInput(base, spec.split, split_code(base, spec.split), workflow.seed, spec.on)
+        width = step.width(data, **arguments_of(spec))
+    return PlannedCollection(
+        base.n, base.image_shape, base.chunk_rows, base.class_names, base.splits, width, on_embedding=width > 0
+    )
+
+
+def _on_steps(workflow: Workflow, chosen: list[str], target: Readable, workers: Workers) -> list[dict[str, Any]]:
+    """What steps that work on what others give foresee; images that those leave out are counted all the same."""
+    rows = []
+    for name in chosen:
+        spec = workflow.steps[name]
+        if spec.on in INPUTS:
+            continue
+        given = _given(workflow, spec.on, target)
+        if given is not None:
+            rows += _foreseen(workflow, name, given, workers)
+    return rows
 
 
 def planned_workers(config: ClusterConfig) -> Workers:
@@ -245,18 +279,27 @@ def _passes(workflow: Workflow, chosen: list[str], target: Readable, workers: Wo
 
 def _later(workflow: Workflow, chosen: list[str], target: Readable, workers: Workers) -> list[dict[str, Any]]:
     """What steps that work on the images foresee of their further requests."""
+    return [
+        row
+        for name in chosen
+        if workflow.steps[name].on in INPUTS
+        for row in _foreseen(workflow, name, target, workers)
+    ]
+
+
+def _foreseen(workflow: Workflow, name: str, target: Readable, workers: Workers) -> list[dict[str, Any]]:
+    """A step's requests beyond its first pass."""
+    spec = workflow.steps[name]
+    foresees = find_step(spec.uses).foresees
+    if foresees is None:
+        return []
     rows = []
-    for name in chosen:
-        spec = workflow.steps[name]
-        foresees = find_step(spec.uses).foresees
-        if foresees is None or spec.on not in INPUTS:
-            continue
-        data = StepInput(as_masked(target, spec), spec.split, split_code(target, spec.split), workflow.seed, spec.on)
-        for item in foresees(data, **arguments_of(spec)):
-            if item.scan is not None:
-                rows.append(_pass_row(item.name, {name: item.scan}, target, workers))
-            else:
-                rows.append(_calls_row(item, name, workers))
+    data = StepInput(as_masked(target, spec), spec.split, split_code(target, spec.split), workflow.seed, spec.on)
+    for item in foresees(data, **arguments_of(spec)):
+        if item.scan is not None:
+            rows.append(_pass_row(item.name, {name: item.scan}, target, workers))
+        else:
+            rows.append(_calls_row(item, name, workers))
     return rows
 
 

@@ -169,6 +169,8 @@ class Step:
         in their place).
     foresees
         ``foresees(data, **parameters)``: what may take more memory than the first pass.
+    width
+        ``width(data, **parameters)``: how many features it gives, for plans of the steps that work on them.
     """
 
     name: str
@@ -180,6 +182,7 @@ class Step:
     accepts: frozenset[str] = frozenset()
     gives: frozenset[str] = frozenset()
     foresees: Callable[..., Iterable[Foreseen]] | None = None
+    width: Callable[..., int] | None = None
 
     def contribution(self, dataset: xarray.Dataset, context: ReportContext) -> Contribution | None:
         """The step's part of the report; ``None`` for a step that draws nothing."""
@@ -213,13 +216,14 @@ def step(
     accepts: Iterable[str] = (),
     gives: Iterable[str] = (),
     foresees: Callable[..., Iterable[Foreseen]] | None = None,
+    width: Callable[..., int] | None = None,
 ) -> Callable[[StepFunction], StepFunction]:
     """Register a step. Its keyword-only parameters, with types and defaults, are what ``with`` may say."""
 
     def register(function: StepFunction) -> StepFunction:
         schema = _schema(name, function)
         _REGISTERED[name] = Step(
-            name, function, version, schema, figures, libraries, frozenset(accepts), frozenset(gives), foresees
+            name, function, version, schema, figures, libraries, frozenset(accepts), frozenset(gives), foresees, width
         )
         return function
 

@@ -18,6 +18,7 @@ from fmnist_dask.errors import RunError, WorkflowError
 from fmnist_dask.kernels import garments
 from fmnist_dask.workflow import image_tables
 from fmnist_dask.workflow.load import load_workflow
+from fmnist_dask.workflow.plan import plan_workflow
 from fmnist_dask.workflow.registry import all_steps
 
 N = 2000
@@ -146,3 +147,25 @@ def test_a_promise_of_features_that_is_not_kept_is_said(run_text) -> None:
     text = "name: on\nsteps:\n  nothing: {uses: empty_handed}\n  after: {uses: sorting, on: nothing}\n"
     with pytest.raises(RunError, match=r"the step nothing \(empty_handed\) has nothing"):
         run_text(text, name="broken")
+
+
+def test_plans_foresee_what_steps_do_with_the_features_of_others(tmp_path: Path) -> None:
+    path = tmp_path / "chain.yaml"
+    path.write_text("""\
+name: chain
+source: {path: garments, n: 3000}
+steps:
+  unique:  {uses: deduplicated}
+  pca:     {uses: pca, on: unique, split: train, with: {n_components: 6}}
+  groups:  {uses: kmeans, on: pca, split: train, with: {n_clusters: 4}}
+  map:     {uses: tsne, on: pca, split: train}
+  corners: {uses: corners}
+  unknown: {uses: kmeans, on: corners, with: {n_clusters: 4}}
+""")
+    work = plan_workflow(load_workflow(path))["work"]
+    passes = {(row["steps"][0], row["name"]): row for row in work}
+    assert passes["groups", "each iteration"]["bytes_read"] == 3000 * 6 * 4
+    assert passes["pca", "projection"]["bytes_read"] == 3000 * 784
+    assert passes["map", "t-SNE"]["task_bytes"] > 2**28
+    # Nobody knows how many features that step will give.
+    assert not [row for row in work if row["steps"] == ["unknown"]]

@@ -81,6 +81,7 @@ def _foresees(
     accepts=("mask", "missing", "images"),
     gives=("features",),
     foresees=_foresees,
+    width=lambda data, *, rank, **parameters: min(rank, data.source.n_features),
 )
 def low_rank_step(
     data: StepInput,

@@ -41,6 +41,12 @@ def _foresees(
     yield Foreseen("projection", Scan({}, {"codes": column}))
 
 
+def _width(data: StepInput, *, n_components: int | float | None, **others: Any) -> int:
+    """Components; of a share of the variance, at most as many as there are features."""
+    most = max(1, min(data.source.n_features, data.n))
+    return min(n_components, most) if isinstance(n_components, int) else most
+
+
 @step(
     "pca",
     figures="fmnist_dask.workflow.figures.pca:figures",
@@ -51,6 +57,7 @@ def _foresees(
     accepts=("on", "images"),
     gives=("features",),
     foresees=_foresees,
+    width=_width,
 )
 def pca_step(
     data: StepInput,

@@ -43,6 +43,7 @@ def _foresees(data: StepInput, *, images: int, perplexity: float, **others: Any)
     accepts=("on", "images"),
     gives=("features",),
     foresees=_foresees,
+    width=lambda data, **parameters: 2,
 )
 def tsne_step(
     data: StepInput,
