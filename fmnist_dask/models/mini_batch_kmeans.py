@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fmnist_dask.errors import UsageError
-from fmnist_dask.kernels.nearest import CentreSets, nearest, squared_distances
+from fmnist_dask.kernels.nearest import CentreSets, nearest, panel_rows, squared_distances
 from fmnist_dask.models.grids import grid_of
 from fmnist_dask.models.kmeans_starts import Init, KMeansOptions, find_centres
 from fmnist_dask.passes.protocol import Algorithm, Readable, Scan
@@ -24,6 +24,8 @@ GATHERED_BYTES = 2**25
 INIT_FACTOR = 3
 #: Clusters that are so much smaller than the largest are looked at again after so many samples for each cluster.
 REASSIGN_EVERY = 10
+#: What a batch adds to the smoothed inertia, at least: of very many samples each would hardly count, and nothing end.
+LEAST_SMOOTHING = 0.01
 #: Of a batch, at most so much becomes new centres.
 MOST_REASSIGNED = 0.5
 
@@ -116,16 +118,18 @@ class MiniBatches:
         self.since += m
         if options.reassignment_ratio > 0 and ((total == 0).any() or self.since >= REASSIGN_EVERY * k):
             self.since = 0
-            self._reassign(features, options)
+            self._reassign(features, mass, options)
         return inertia
 
-    def _reassign(self, features: AnyArray, options: MiniBatchOptions) -> None:
+    def _reassign(self, features: AnyArray, mass: FloatArray | None, options: MiniBatchOptions) -> None:
         small = np.flatnonzero(self.weight < options.reassignment_ratio * self.weight.max())
-        most = int(MOST_REASSIGNED * len(features))
+        # Samples without weight are not there.
+        rows = np.arange(len(features)) if mass is None else np.flatnonzero(mass > 0)
+        most = int(MOST_REASSIGNED * len(rows))
         small = small[np.argsort(self.weight[small], kind="stable")[:most]]
         if not len(small):
             return
-        drawn = np.random.default_rng([options.seed, self.steps]).choice(len(features), len(small), replace=False)
+        drawn = np.random.default_rng([options.seed, self.steps]).choice(rows, len(small), replace=False)
         self.centres[small] = features[drawn]
         others = np.delete(self.weight, small)
         self.weight[small] = others.min(initial=np.inf) if len(others) else 0.0
@@ -187,7 +191,7 @@ def mini_batch_kmeans(source: Readable, n: int, options: MiniBatchOptions) -> Al
         features, mass = found["subset"]["features"], found["subset"].get("weight")
         order = np.random.default_rng([options.seed, passes]).permutation(len(features))
         if model is None:
-            end.variance = float(np.asarray(features, dtype=np.float64).var(axis=0).mean())
+            end.variance = _mean_variance(features) if options.tol > 0 else 0.0
             some = np.sort(order[:looked_at])
             centres = yield from start_of(features[some], None if mass is None else mass[some], options)
             model = MiniBatchModel(MiniBatches.at(centres), passes, 0)
@@ -217,6 +221,14 @@ def start_of(features: AnyArray, mass: FloatArray | None, options: MiniBatchOpti
     return (yield from find_centres(features, mass, given))
 
 
+def _mean_variance(features: AnyArray) -> float:
+    """Of the features; a panel at a time, since all of them as floats would take eight times the memory of pixels."""
+    mean = features.mean(axis=0, dtype=np.float64)
+    size = panel_rows(features.shape[1])
+    parts = (features[first : first + size] - mean for first in range(0, len(features), size))
+    return sum(float(np.square(part).sum()) for part in parts) / features.size
+
+
 @dataclass
 class _End:
     """Whether batches improve anything any more: scikit-learn's two criteria."""
@@ -235,7 +247,7 @@ class _End:
         self.seen += 1
         if self.seen == 1:
             return  # about centres that samples have not moved yet
-        alpha = min(2 * self.share, 1.0)
+        alpha = min(max(2 * self.share, LEAST_SMOOTHING), 1.0)
         self.smooth = inertia if math.isnan(self.smooth) else self.smooth * (1 - alpha) + inertia * alpha
         if self.options.tol > 0 and float(np.square(after - before).sum()) <= self.options.tol * self.variance:
             self.reached = True

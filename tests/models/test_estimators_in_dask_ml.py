@@ -13,7 +13,7 @@ from sklearn.model_selection import GridSearchCV as PlainSearch
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
-from fmnist_dask import PCA, IncrementalPCA, KMeans
+from fmnist_dask import PCA, IncrementalPCA, KMeans, MiniBatchKMeans
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +65,19 @@ def test_parallel_post_fit(digits: Any) -> None:
         codes = wrapped.transform(lazy)
         assert isinstance(codes, da.Array)
         np.testing.assert_allclose(codes, wrapped.estimator.transform(features), rtol=1e-9, atol=1e-9)
+
+
+def test_incremental(digits: Any) -> None:
+    from dask_ml.wrappers import Incremental
+
+    lazy = da.from_array(digits[0], chunks=(150, -1))
+    begun = MiniBatchKMeans(7, random_state=0, init=digits[0][:7].astype(float))
+    wrapped = Incremental(begun, shuffle_blocks=False).fit(lazy)
+    plain = MiniBatchKMeans(7, random_state=0, init=digits[0][:7].astype(float))
+    for start in range(0, 600, 150):
+        plain.partial_fit(digits[0][start : start + 150])
+    assert wrapped.estimator_.n_steps_ == plain.n_steps_ == 4
+    np.testing.assert_array_equal(wrapped.estimator_.cluster_centers_, plain.cluster_centers_)
 
 
 def test_the_same_code_as_with_dask_ml(digits: Any) -> None:

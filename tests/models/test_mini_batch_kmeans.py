@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,6 +37,7 @@ def test_the_same_batches_move_centres_as_in_scikit_learn(dtype: str, weighted: 
         theirs.partial_fit(batch.astype(np.float64), sample_weight=weight)
         np.testing.assert_allclose(ours.cluster_centers_, theirs.cluster_centers_, rtol=1e-9)
         np.testing.assert_array_equal(ours.labels_, theirs.labels_)
+        assert ours.inertia_ == pytest.approx(theirs.inertia_, rel=1e-9)
     np.testing.assert_allclose(ours.counts_, theirs._counts, rtol=1e-12)
     assert ours.n_steps_ == theirs.n_steps_ == 10
 
@@ -127,6 +129,35 @@ def test_what_cannot_be_worked_with_is_refused() -> None:
     begun = MiniBatchKMeans(2, random_state=0).partial_fit(values)
     with pytest.raises(UsageError, match="n_clusters is 3, but 2 have been begun with"):
         begun.set_params(n_clusters=3).partial_fit(values)
+
+
+def test_batches_of_lazy_arrays_are_looked_at() -> None:
+    values = blobs(400)
+    values[7, 1] = np.nan
+    with dask.config.set(scheduler="threads"), pytest.raises(UsageError, match="contains NaN"):
+        MiniBatchKMeans(2, random_state=0).partial_fit(da.from_array(values, chunks=(100, -1)))
+
+
+def test_centres_do_not_move_to_samples_without_weight() -> None:
+    values = blobs(400)
+    values[20:] += 1e6
+    weights = np.zeros(400)
+    weights[:20] = 1
+    init = np.concatenate([values[:1], np.full((3, 5), -1e9)])
+    found = MiniBatchKMeans(4, init=init, random_state=0).partial_fit(values, sample_weight=weights)
+    assert np.abs(found.cluster_centers_).max() < 100
+
+
+def test_a_fit_takes_little_more_memory_than_it_gathers() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (42_000, 784), dtype=np.uint8)
+    MiniBatchKMeans(2, init=pixels[:2].astype(float), random_state=0).fit(pixels[:2000])
+    tracemalloc.start()
+    try:
+        MiniBatchKMeans(2, init=pixels[:2].astype(float), tol=1e-9, max_iter=1, random_state=0).fit(pixels)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 200 * 2**20
 
 
 @pytest.mark.data

@@ -20,7 +20,7 @@ from fmnist_dask.models.mini_batch_kmeans import (
     start_of,
 )
 from fmnist_dask.passes.blas import one_blas_thread
-from fmnist_dask.passes.rows import NearestCentre
+from fmnist_dask.passes.rows import NearestCentre, check_finite
 from fmnist_dask.typing import AnyArray, FloatArray
 
 INITS: tuple[Init, ...] = ("k-means++", "random")
@@ -64,7 +64,7 @@ class MiniBatchKMeans(CentreEstimator):
     labels_ : int32 array of shape (n_samples,)
         A lazy Dask array for Dask arrays and collections, a DataArray for DataArrays; with ``compute_labels``.
     inertia_ : float
-        Sum of (weighted) squared distances to the centres; with ``compute_labels``.
+        Sum of (weighted) squared distances of the samples given last to the centres; with ``compute_labels``.
     counts_ : float64 array of shape (n_clusters,)
         Weight of the samples that each centre has taken in.
     n_iter_ : int
@@ -174,6 +174,7 @@ class MiniBatchKMeans(CentreEstimator):
             for batch in samples.batches(options.batch_size if samples.lazy else n, 1):
                 own = None if mass is None else mass[start : start + len(batch)]
                 start += len(batch)
+                check_finite(batch)
                 if not hasattr(self, "_state"):
                     self._state = MiniBatches.at(self._begin(samples, batch, own, options))
                 if self._state.centres.shape[0] != options.n_clusters:
@@ -184,7 +185,9 @@ class MiniBatchKMeans(CentreEstimator):
                 self._state.take(batch, own, options)
         self._note(self._state)
         if self.compute_labels:
-            self.labels_ = samples.apply(NearestCentre(self.cluster_centers_))
+            centres, weighted = self.cluster_centers_, weights is not None
+            self.inertia_ = float(samples.run(lambda source, _: measure(source, centres, weighted), weights)["inertia"])
+            self.labels_ = samples.apply(NearestCentre(centres))
         return self
 
     def _begin(self, samples: Samples, batch: AnyArray, mass: Any, options: MiniBatchOptions) -> FloatArray:
