@@ -55,6 +55,7 @@ def test_a_sample_of_damaged_inputs_is_read_or_quarantined_or_refused() -> None:
     check(found, memory, len(range(3, N_INPUTS, SAMPLED)))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_all_damaged_inputs_are_read_or_quarantined_or_refused() -> None:
