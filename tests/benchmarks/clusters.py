@@ -6,9 +6,6 @@ times the images (garments).
 
 from __future__ import annotations
 
-import argparse
-import os
-import tempfile
 import time
 import warnings
 from collections.abc import Callable
@@ -17,8 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from fmnist_dask.cluster.config import ClusterConfig
-from fmnist_dask.cluster.connect import connect
 from fmnist_dask.collection.store import Collection
 from fmnist_dask.collection.views import FeatureCollection
 from fmnist_dask.models.agglomerative import AgglomerativeOptions, agglomerative
@@ -36,24 +31,17 @@ from fmnist_dask.passes.protocol import Algorithm, Scan
 from fmnist_dask.passes.reductions.codes import Codes
 from fmnist_dask.passes.reductions.gaussians import GaussiansParameter
 from fmnist_dask.passes.reductions.members import labels_by
-from tests.benchmarks.common import fashion_store, garments_store, median_seconds, show
+from tests.benchmarks.common import arguments, fashion_store, garments_store, median_seconds, show, two_workers
 
 N = 60_000
 
 
 def main() -> None:
     """Both sides, each part in turn."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    data = os.environ.get("FMNIST_DASK_DATA", "")
+    parser = arguments(__doc__)
     parser.add_argument("parts", nargs="*", default=["mixture", "spectral", "growth"])
-    parser.add_argument("--data", type=Path, default=Path(data) / "fashion-mnist" if data else None, required=not data)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--directory", type=Path, default=Path(tempfile.gettempdir()) / "fmnist-dask-benchmarks")
     given = parser.parse_args()
-    given.directory.mkdir(parents=True, exist_ok=True)
-    config = ClusterConfig(kwargs={"threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}, scale=2)
-    with connect(config) as connection:
-        engine = DistributedEngine(connection.client, connection.workers, given.directory / "columns")
+    with two_workers(given.directory) as (connection, engine):
         collection = fashion_store(engine, given.directory, given.data)
         for part in given.parts:
             {"mixture": mixtures, "spectral": spectra, "growth": growth}[part](engine, collection, given.repeats)

@@ -6,18 +6,12 @@ Davies-Bouldin and Calinski-Harabasz, neither by silhouettes.
 
 from __future__ import annotations
 
-import argparse
-import os
-import tempfile
 import time
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fmnist_dask.cluster.config import ClusterConfig
-from fmnist_dask.cluster.connect import connect
 from fmnist_dask.models.cluster_scores import cluster_scores
 from fmnist_dask.models.clusters import means_of
 from fmnist_dask.models.k_sweep import KSweep, KSweepOptions, k_sweep
@@ -29,23 +23,16 @@ from fmnist_dask.passes.protocol import Algorithm, Scan
 from fmnist_dask.passes.reductions.clusters import ClusterSums
 from fmnist_dask.passes.reductions.members import NearestCentre
 from tests.benchmarks.clusters import N, codes_of
-from tests.benchmarks.common import fashion_store, median_seconds, show
+from tests.benchmarks.common import arguments, fashion_store, median_seconds, show, two_workers
 
 KS = (2, 4, 6, 8, 10, 12, 15, 20, 25, 30)
 
 
 def main() -> None:
     """All sides."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    data = os.environ.get("FMNIST_DASK_DATA", "")
-    parser.add_argument("--data", type=Path, default=Path(data) / "fashion-mnist" if data else None, required=not data)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--directory", type=Path, default=Path(tempfile.gettempdir()) / "fmnist-dask-benchmarks")
+    parser = arguments(__doc__)
     given = parser.parse_args()
-    given.directory.mkdir(parents=True, exist_ok=True)
-    config = ClusterConfig(kwargs={"threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}, scale=2)
-    with connect(config) as connection:
-        engine = DistributedEngine(connection.client, connection.workers, given.directory / "columns")
+    with two_workers(given.directory) as (_, engine):
         codes: Any = codes_of(engine, fashion_store(engine, given.directory, given.data), 10)
         rows = []
         inertia = {}

@@ -6,24 +6,25 @@ of passes).
 
 from __future__ import annotations
 
-import argparse
-import os
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fmnist_dask.cluster.config import ClusterConfig
-from fmnist_dask.cluster.connect import connect
 from fmnist_dask.kernels.nearest import CentreSets, nearest, pixel_sums
 from fmnist_dask.models.clusters import describe_clusters
 from fmnist_dask.models.kmeans import KMeansModel, kmeans
 from fmnist_dask.models.kmeans_starts import KMeansOptions
-from fmnist_dask.passes.distributed import DistributedEngine
 from fmnist_dask.passes.local import drive
-from tests.benchmarks.common import fashion_store, garments_store, median_seconds, show, training_pixels
+from tests.benchmarks.common import (
+    arguments,
+    fashion_store,
+    garments_store,
+    median_seconds,
+    show,
+    training_pixels,
+    two_workers,
+)
 
 CLUSTERS, STARTS = 10, 10
 
@@ -62,16 +63,9 @@ def main() -> None:
     from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits
 
-    parser = argparse.ArgumentParser(description=__doc__)
-    data = os.environ.get("FMNIST_DASK_DATA", "")
-    parser.add_argument("--data", type=Path, default=Path(data) / "fashion-mnist" if data else None, required=not data)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--directory", type=Path, default=Path(tempfile.gettempdir()) / "fmnist-dask-benchmarks")
+    parser = arguments(__doc__)
     given = parser.parse_args()
-    given.directory.mkdir(parents=True, exist_ok=True)
-    cluster = ClusterConfig(kwargs={"threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}, scale=2)
-    with connect(cluster) as connection:
-        engine = DistributedEngine(connection.client, connection.workers, given.directory / "columns")
+    with two_workers(given.directory) as (_, engine):
         collection = fashion_store(engine, given.directory, given.data)
         pixels = training_pixels(collection)
         seeds = iter(range(1000))

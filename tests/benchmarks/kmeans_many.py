@@ -18,34 +18,26 @@ from typing import Any
 
 import numpy as np
 
-from fmnist_dask.cluster.config import ClusterConfig
-from fmnist_dask.cluster.connect import connect
 from fmnist_dask.collection.store import Collection
 from fmnist_dask.models.clusters import describe_clusters
 from fmnist_dask.models.kmeans import kmeans
 from fmnist_dask.models.kmeans_starts import KMeansOptions
-from fmnist_dask.passes.distributed import DistributedEngine
 from fmnist_dask.passes.local import drive
-from tests.benchmarks.common import garments_store, median_seconds, show
+from tests.benchmarks.common import arguments, garments_store, median_seconds, show, two_workers
 
 
 def main() -> None:
     """Both sides."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__, fashion=False)
     parser.add_argument("--images", type=int, default=600_000)
     parser.add_argument("--clusters", type=int, default=256)
     parser.add_argument("--iterations", type=int, default=20)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--directory", type=Path, default=Path(tempfile.gettempdir()) / "fmnist-dask-benchmarks")
     parser.add_argument("--faiss", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.faiss:
         faiss_side(given.faiss, given.iterations, given.repeats)
         return
-    given.directory.mkdir(parents=True, exist_ok=True)
-    config = ClusterConfig(kwargs={"threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}, scale=2)
-    with connect(config) as connection:
-        engine = DistributedEngine(connection.client, connection.workers, given.directory / "columns")
+    with two_workers(given.directory) as (connection, engine):
         collection = garments_store(engine, given.directory, given.images)
         rows = np.sort(np.random.default_rng(0).choice(collection.n, given.clusters, replace=False))
         start = np.concatenate([collection.read("image", row, row + 1) for row in rows.tolist()])

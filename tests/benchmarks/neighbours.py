@@ -5,22 +5,15 @@ Both on the first 50 principal components in float32. Ours reads Zarr; scikit-le
 
 from __future__ import annotations
 
-import argparse
-import os
-import tempfile
 import time
-from pathlib import Path
 
 import numpy as np
 import zarr
 
-from fmnist_dask.cluster.config import ClusterConfig
-from fmnist_dask.cluster.connect import connect
 from fmnist_dask.collection.views import FeatureCollection
 from fmnist_dask.models.neighbours import nearest_neighbours
-from fmnist_dask.passes.distributed import DistributedEngine
 from fmnist_dask.passes.local import drive
-from tests.benchmarks.common import fashion_store, show, training_pixels
+from tests.benchmarks.common import arguments, fashion_store, show, training_pixels, two_workers
 
 N, D, K = 60_000, 50, 10
 
@@ -37,16 +30,9 @@ def codes_of(pixels: np.ndarray, n: int) -> np.ndarray:
 
 def main() -> None:
     """Both sides, in turns."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    data = os.environ.get("FMNIST_DASK_DATA", "")
-    parser.add_argument("--data", type=Path, default=Path(data) / "fashion-mnist" if data else None, required=not data)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--directory", type=Path, default=Path(tempfile.gettempdir()) / "fmnist-dask-benchmarks")
+    parser = arguments(__doc__)
     given = parser.parse_args()
-    given.directory.mkdir(parents=True, exist_ok=True)
-    config = ClusterConfig(kwargs={"threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}, scale=2)
-    with connect(config) as connection:
-        engine = DistributedEngine(connection.client, connection.workers, given.directory / "columns")
+    with two_workers(given.directory) as (connection, engine):
         collection = fashion_store(engine, given.directory, given.data)
         codes = codes_of(training_pixels(collection), collection.n)
         path = str(given.directory / "codes")

@@ -5,39 +5,24 @@ Both with the same labels (ten clusters of our k-means). Ours reads compressed Z
 
 from __future__ import annotations
 
-import argparse
-import os
-import tempfile
-from pathlib import Path
-
 import numpy as np
 
-from fmnist_dask.cluster.config import ClusterConfig
-from fmnist_dask.cluster.connect import connect
 from fmnist_dask.models.clusters import describe_clusters
 from fmnist_dask.models.kmeans import kmeans
 from fmnist_dask.models.kmeans_starts import KMeansOptions
 from fmnist_dask.models.silhouette import silhouette
-from fmnist_dask.passes.distributed import DistributedEngine
 from fmnist_dask.passes.local import drive
-from tests.benchmarks.common import fashion_store, median_seconds, show, training_pixels
+from tests.benchmarks.common import arguments, fashion_store, median_seconds, show, training_pixels, two_workers
 
 N = 60_000
 
 
 def main() -> None:
     """Both sides."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    data = os.environ.get("FMNIST_DASK_DATA", "")
-    parser.add_argument("--data", type=Path, default=Path(data) / "fashion-mnist" if data else None, required=not data)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser = arguments(__doc__)
     parser.add_argument("--ours", action="store_true", help="without scikit-learn's side")
-    parser.add_argument("--directory", type=Path, default=Path(tempfile.gettempdir()) / "fmnist-dask-benchmarks")
     given = parser.parse_args()
-    given.directory.mkdir(parents=True, exist_ok=True)
-    config = ClusterConfig(kwargs={"threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}, scale=2)
-    with connect(config) as connection:
-        engine = DistributedEngine(connection.client, connection.workers, given.directory / "columns")
+    with two_workers(given.directory) as (connection, engine):
         collection = fashion_store(engine, given.directory, given.data)
         model = drive(kmeans(collection, N, KMeansOptions(10, n_init=10), "train"), collection, engine)
         clusters = drive(describe_clusters(collection, model, "train", 0, 1.0), collection, engine)
