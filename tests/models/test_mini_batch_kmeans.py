@@ -148,6 +148,7 @@ def test_centres_do_not_move_to_samples_without_weight() -> None:
     assert np.abs(found.cluster_centers_).max() < 100
 
 
+@pytest.mark.slow
 def test_a_fit_takes_little_more_memory_than_it_gathers() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (42_000, 784), dtype=np.uint8)
     MiniBatchKMeans(2, init=pixels[:2].astype(float), random_state=0).fit(pixels[:2000])

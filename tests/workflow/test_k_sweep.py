@@ -26,6 +26,7 @@ def run_steps(steps: dict[str, Any], source: Any, cluster: Connection, place: Pa
     return fmnist_dask.run(workflow, source=source, cluster=address, out=place / "run", store=place / "s.zarr")
 
 
+@pytest.mark.slow
 def test_codes_and_pixels_are_swept(cluster: Connection, tmp_path: Path) -> None:
     steps = {
         "pca": {"uses": "pca", "with": {"n_components": 6}},

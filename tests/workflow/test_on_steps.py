@@ -149,6 +149,7 @@ def test_a_promise_of_features_that_is_not_kept_is_said(run_text) -> None:
         run_text(text, name="broken")
 
 
+@pytest.mark.slow
 def test_plans_foresee_what_steps_do_with_the_features_of_others(tmp_path: Path) -> None:
     path = tmp_path / "chain.yaml"
     path.write_text("""\

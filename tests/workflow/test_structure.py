@@ -74,6 +74,7 @@ def test_clusters_of_pixels_and_of_codes(cluster: Connection, tmp_path: Path) ->
     assert run.manifest["steps"]["coded"]["on"] == "pca"
 
 
+@pytest.mark.slow
 def test_clusters_of_codes_are_polished_among_pixels(cluster: Connection, tmp_path: Path) -> None:
     options = {"n_clusters": 10, "n_init": 3, "examples": 2}
     steps = {
