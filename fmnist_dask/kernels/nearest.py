@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from fmnist_dask.kernels.plane import Plane, plane_bytes, plane_of
 from fmnist_dask.typing import AnyArray, FloatArray, IntArray
 
 #: Rows of one matrix product: panel and products stay in the second-level cache; and values, where rows are long.
@@ -50,6 +53,11 @@ class CentreSets:
     def __len__(self) -> int:
         return len(self.starts) - 1
 
+    @functools.cached_property
+    def plane(self) -> Plane | None:
+        """In which most centres are seen to be too far away, if there are many."""
+        return plane_of(self.centres)
+
 
 def nearest(features: AnyArray, sets: CentreSets) -> AnyArray:
     """Position of the nearest centre in each set; ties go to the first.
@@ -67,44 +75,74 @@ def nearest(features: AnyArray, sets: CentreSets) -> AnyArray:
     -------
     int32 array, shape (m, r)
     """
-    from fmnist_dask.kernels.compiled import choose_nearest, row_norms, settle_doubts
-
     m, d = features.shape
     labels = np.empty((m, len(sets)), dtype=np.int32)
-    dtype = "float32" if d <= WIDE_FEATURES else "float64"
-    with np.errstate(over="ignore"):
-        columns = np.ascontiguousarray(sets.centres.T, dtype=dtype)
-    halves = 0.5 * np.einsum("kd,kd->k", sets.centres, sets.centres)
-    lengths = np.sqrt(2 * halves)
-    gamma, tiny = (d + 4) * UNIT_ROUNDOFF[dtype], float(np.sqrt(d)) * UNDERFLOW
-    # In float64, halves, lengths and norms are rounded as much as products are.
-    gamma *= 1 if dtype == "float32" else 4
-    with np.errstate(over="ignore"):
-        shift = sets.shift.astype(features.dtype) if features.dtype.kind == "f" else None
-    # Features are moved in their own precision; what the shift loses in it goes into the scores.
-    halves += sets.centres @ (sets.shift if shift is None else sets.shift - shift)
-    size = panel_rows(d)
-    norms = np.empty(size, dtype=dtype)
-    doubts, limits = np.empty((size * len(sets), 2), dtype=np.int32), np.empty(size * len(sets))
-    products = np.empty((size, columns.shape[1]), dtype=dtype)
-    # One panel for all: memory that is let go of, and asked for again, is cleared by the system each time.
-    panels = np.empty((size, d), dtype=dtype)
-    for start in range(0, m, size):
-        part = features[start : start + size]
-        panel = panels[: len(part)]
+    search = _Search(sets, features.dtype, d)
+    for start in range(0, m, search.rows):
+        search.panel(features[start : start + search.rows], labels[start : start + search.rows])
+    return labels
+
+
+class _Search:
+    """What panels of rows look for, and the memory that they do so in.
+
+    One panel, and its products, for all: memory that is let go of, and asked for again, is cleared by the system each
+    time.
+    """
+
+    def __init__(self, sets: CentreSets, features: np.dtype[Any], d: int) -> None:
+        self.sets, self.rows = sets, panel_rows(d)
+        dtype = "float32" if d <= WIDE_FEATURES else "float64"
+        with np.errstate(over="ignore"):
+            self.columns = np.ascontiguousarray(sets.centres.T, dtype=dtype)
+            self.shift = sets.shift.astype(features) if features.kind == "f" else None
+        halves = 0.5 * np.einsum("kd,kd->k", sets.centres, sets.centres)
+        self.lengths = np.sqrt(2 * halves)
+        # Features are moved in their own precision; what the shift loses in it goes into the scores.
+        self.halves = halves + sets.centres @ (sets.shift if self.shift is None else sets.shift - self.shift)
+        # In float64, halves, lengths and norms are rounded as much as products are.
+        self.gamma = (d + 4) * UNIT_ROUNDOFF[dtype] * (1 if dtype == "float32" else 4)
+        self.tiny = float(np.sqrt(d)) * UNDERFLOW
+        self.values = np.empty((self.rows, d), dtype=dtype)
+        self.norms = np.empty(self.rows, dtype=dtype)
+        self.products = np.empty((self.rows, len(sets.centres)), dtype=dtype)
+        self.doubts = np.empty((self.rows * len(sets), 2), dtype=np.int32)
+        self.limits = np.empty(self.rows * len(sets))
+        self.plane = sets.plane if dtype == "float32" else None
+        if self.plane is not None:
+            self.centres = np.ascontiguousarray(self.columns.T)
+            self.projected = np.empty((self.rows, self.plane.dimensions), dtype=dtype)
+
+    def panel(self, part: AnyArray, labels: AnyArray) -> None:
+        """Fill in the labels of one panel of rows."""
+        from fmnist_dask.kernels.compiled import choose_nearest, row_norms, settle_doubts
+        from fmnist_dask.kernels.compiled_plane import sieve_nearest
+
+        size = len(part)
+        values, products = self.values[:size], self.products[:size]
         # What is too large for float32 becomes infinite, hence doubtful.
         with np.errstate(over="ignore", invalid="ignore"):
-            np.copyto(panel, part if shift is None else part - shift, casting="same_kind")
-            rows = slice(start, start + len(panel))
-            np.matmul(panel, columns, out=products[: len(panel)])
-        row_norms(panel, norms)
-        found = products[: len(panel)]
-        count = choose_nearest(found, halves, norms, lengths, sets.starts, gamma, tiny, labels[rows], doubts, limits)
+            np.copyto(values, part if self.shift is None else part - self.shift, casting="same_kind")
+            if self.plane is None:
+                np.matmul(values, self.columns, out=products)
+            else:
+                projected = np.matmul(values, self.plane.basis, out=self.projected[:size])
+                np.matmul(projected, self.plane.coordinates, out=products)
+        row_norms(values, self.norms)
+        measures = self.halves, self.norms, self.lengths, self.sets.starts, self.gamma, self.tiny
+        results = labels, self.doubts, self.limits
+        if self.plane is None:
+            count = choose_nearest(products, *measures, *results)
+        else:
+            plane = self.plane
+            bounds = plane.remainders, plane.rounding, plane.leakage, plane.skew
+            count, left = sieve_nearest(values, projected, self.centres, *measures, *bounds, products, *results)
+            if not plane.worth(left / size):
+                self.plane = None
         if count:
-            settle_doubts(
-                part, sets.shift, sets.centres, sets.starts, doubts[:count], labels[rows], found, halves, limits
-            )
-    return labels
+            centres = self.sets.centres, self.sets.starts
+            doubts = self.doubts[:count], labels, products, self.halves, self.limits
+            settle_doubts(part, self.sets.shift, *centres, *doubts)
 
 
 def panel_rows(d: int) -> int:
@@ -116,7 +154,7 @@ def nearest_bytes(m: int, d: int, k: int, sets: int) -> int:
     """Memory of :func:`nearest` beyond rows and centres: labels, a panel and its products, centres in another order."""
     size = panel_rows(d)
     wide = 4 if d <= WIDE_FEATURES else 8
-    return 12 * m * sets + 2 * wide * size * (d + k) + 16 * k * d
+    return 12 * m * sets + 2 * wide * size * (d + k) + 16 * k * d + plane_bytes(k, d, size)
 
 
 def squared_distances(features: AnyArray, sets: CentreSets, labels: AnyArray) -> FloatArray:

@@ -20,6 +20,7 @@ def warm_kernels() -> None:
         pixel_sums,
         squared_distances,
     )
+    from fmnist_dask.kernels.plane import FEWEST_CENTRES, FEWEST_FEATURES
     from fmnist_dask.kernels.properties import image_properties
 
     image = np.zeros((4, 4, 4), dtype=np.uint8)
@@ -34,6 +35,8 @@ def warm_kernels() -> None:
     for name in FEATURE_TYPES:
         features = pixels.astype(name)
         squared_distances(features, sets, nearest(features, sets)[:, 0])
+    many = CentreSets.of([np.random.default_rng(0).random((FEWEST_CENTRES, FEWEST_FEATURES))])
+    nearest(np.zeros((1, FEWEST_FEATURES), dtype=np.uint8), many)
     nearest(np.zeros((1, WIDE_FEATURES + 1), dtype=np.uint8), CentreSets.of([np.zeros((2, WIDE_FEATURES + 1))]))
     scaled = pixels.astype(np.float32)
     ones = np.ones(4)

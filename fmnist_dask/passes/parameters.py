@@ -61,9 +61,9 @@ class SetsParameter:
         made = CentreSets.of(sets, shift, about_shift)
         return cls(ArrayParameter(made.centres), tuple(made.starts.tolist()), ArrayParameter(made.shift))
 
-    @property
+    @functools.cached_property
     def sets(self) -> CentreSets:
-        """As the kernels take them."""
+        """As the kernels take them; made once, with what kernels find out about them."""
         return CentreSets(self.centres.values, np.asarray(self.starts, dtype=np.int64), self.shift.values)
 
     @property
@@ -73,6 +73,9 @@ class SetsParameter:
 
     def __len__(self) -> int:
         return len(self.starts) - 1
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return SetsParameter, (self.centres, self.starts, self.shift)
 
 
 @dataclass(frozen=True)
