@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -12,6 +13,11 @@ from fmnist_dask.kernels.projection import PANEL_ROWS, panels
 from fmnist_dask.typing import AnyArray, BoolArray, FloatArray, IntArray
 
 Kind = Literal["full", "diag"]
+#: Columns of one product with upper triangular roots, about, and products at most.
+RUN_COLUMNS = 12
+MOST_RUNS = 4
+#: Shares up to this are left out: sums over all rows are of 62 bits.
+LEAST_SHARE = 2.0**-60
 #: Bits after the point of sums of log-likelihoods.
 LIKELIHOOD_BITS = 40
 
@@ -77,26 +83,50 @@ class Gaussians:
         -------
         float64 array, shape (m, k)
         """
-        k, d = self.mean.shape
         # About the mean of the components, what is subtracted later is smaller.
         shift = self.mean.mean(axis=0)
         offsets = self.mean - shift
+        found = np.zeros((len(features), len(offsets)))
         if self.kind == "full":
-            # Of all components side by side: one product a panel.
-            columns = np.ascontiguousarray(self.root.transpose(1, 0, 2).reshape(d, k * d))
-            moved = np.einsum("kd,kde->ke", offsets, self.root)
-        found = np.empty((len(features), k))
-        for part in panels(rows, size):
-            values = features[part] - shift
-            if self.kind == "full":
-                whitened = (values @ columns).reshape(len(values), k, d)
-                whitened -= moved
-            else:
-                whitened = (values[:, None] - offsets) * self.root
-            found[part] = np.einsum("mkd,mkd->mk", whitened, whitened)
+            whitening = _Whitening(self.root, offsets, min(size, len(features)))
+            for part in panels(rows, size):
+                whitening.add_squares(features[part] - shift, found[part])
+        else:
+            for part in panels(rows, size):
+                whitened = (features[part, None] - shift - offsets) * self.root
+                found[part] = np.einsum("mkd,mkd->mk", whitened, whitened)
         found *= -0.5
         found += self.constants()
         return found
+
+
+class _Whitening:
+    """Squared lengths of rows in the units of each component, in memory that is used again for each panel.
+
+    Of all components side by side: a product for each run of columns. Roots are upper triangular, so that the first
+    columns need the first features only.
+    """
+
+    def __init__(self, roots: FloatArray, offsets: FloatArray, rows: int) -> None:
+        k, d = offsets.shape
+        count = min(max(d // RUN_COLUMNS, 1), MOST_RUNS)
+        edges = np.linspace(0, d, count + 1).astype(int).tolist()
+        moved = np.einsum("kd,kde->ke", offsets, roots)
+        self.runs = []
+        for low, high in itertools.pairwise(edges):
+            columns = np.ascontiguousarray(roots[:, :high, low:high].transpose(1, 0, 2).reshape(high, -1))
+            self.runs.append((columns, moved[:, low:high]))
+        self.space = np.empty(rows * k * max(high - low for low, high in itertools.pairwise(edges)))
+
+    def add_squares(self, values: FloatArray, found: FloatArray) -> None:
+        """Add them to an array of shape (m, k)."""
+        for columns, moved in self.runs:
+            size = len(values) * columns.shape[1]
+            whitened = self.space[:size].reshape(len(values), -1)
+            np.matmul(values[:, : len(columns)], columns, out=whitened)
+            apart = whitened.reshape(len(values), *moved.shape)
+            apart -= moved
+            found += np.einsum("mkd,mkd->mk", apart, apart)
 
 
 def inverse_roots(covariance: FloatArray) -> FloatArray:
@@ -212,11 +242,15 @@ def add_shares(
     full = sums.second.ndim == 3
     for number, centre in enumerate(mean):
         share = shares[:, number]
-        moved = features - centre
+        # Most rows belong to one component or two: what the others would add is less than a unit of the sums.
+        held = np.flatnonzero(share > LEAST_SHARE)
+        share = share[held]
+        moved = features[held] - centre
         sums.first[number] += np.rint((share @ moved) * scales.first).astype(np.int64)
         moved *= scales.second
         if full:
-            sums.second[number] += np.rint((moved * share[:, None]).T @ moved).astype(np.int64)
+            moved *= np.sqrt(share)[:, None]
+            sums.second[number] += np.rint(moved.T @ moved).astype(np.int64)
         else:
             sums.second[number] += np.rint(share @ (moved * moved)).astype(np.int64)
 

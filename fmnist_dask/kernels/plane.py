@@ -66,7 +66,7 @@ class Plane:
     def worth(self, candidates: float) -> bool:
         """Whether it saves work if so many centres of a row are left."""
         d, k = self.basis.shape[0], self.coordinates.shape[1]
-        return self.dimensions * (d + k) + SINGLE_PRODUCT * candidates * d < d * k
+        return bool(self.dimensions * (d + k) + SINGLE_PRODUCT * candidates * d < d * k)
 
 
 def plane_of(centres: FloatArray) -> Plane | None:

@@ -58,6 +58,8 @@ class KMeansOptions:
         Whether samples have weights, in the array ``sample_weight``.
     swaps
         Move single centres while looking for starts.
+    per_cluster
+        Samples of the subset for each cluster, at most.
     """
 
     n_clusters: int = 8
@@ -68,6 +70,7 @@ class KMeansOptions:
     seed: int = 0
     weighted: bool = False
     swaps: bool = True
+    per_cluster: int = SUBSET_PER_CLUSTER
 
 
 @dataclass
@@ -119,7 +122,7 @@ def lanes_of(options: KMeansOptions, d: int) -> int:
 def subset_size(source: Readable, n: int, options: KMeansOptions) -> int:
     """Samples among which starts are looked for."""
     k = options.n_clusters
-    least = min(SUBSET_PER_CLUSTER * k, max(LARGE_SUBSET, LEAST_PER_CLUSTER * k))
+    least = min(options.per_cluster * k, max(LARGE_SUBSET, LEAST_PER_CLUSTER * k))
     if least * row_bytes(source) > MOST_SUBSET_BYTES:
         least = min(least, LEAST_PER_CLUSTER * k)
     return min(n, subset_rows(source, n, least))

@@ -32,10 +32,13 @@ from fmnist_dask.typing import AnyArray, FloatArray
 #: Samples on which EM begins, and bytes of them beyond which fewer have to do.
 SUBSET = 2**14
 SUBSET_BYTES = 2**25
-#: Starts take so many iterations on every fourth of these, and so many of the best go on.
+#: Starts take so many iterations on every fourth of these; so many of the best go on with all of them, for so many
+#: iterations, and of these so many until they have converged.
 FIRST_ITERATIONS = 25
 FIRST_STRIDE = 4
 KEPT_STARTS = 4
+SECOND_ITERATIONS = 20
+CONVERGED_STARTS = 2
 #: On the subset, iterations end at this share of the tolerance: plateaus are long, and iterations cheap there.
 SUBSET_TOLERANCE = 0.1
 #: Rows of a panel on the subset, which is always the same.
@@ -117,16 +120,31 @@ def begin(
         shared=shared,
     )
     bounds = [bound for _, bound in starts]
-    best = np.argsort(-np.nan_to_num(bounds, nan=-np.inf), kind="stable")[:KEPT_STARTS]
-    answers = yield Tasks(
-        "starts converge",
-        tuple(Call(converge_on_subset, starts[at][0]) for at in best.tolist()),
-        cost,
-        unit="starts",
-        expected=lambda: [plausible] * len(best),
-        shared=shared,
-    )
-    return max(answers, key=lambda answer: answer[1])[0], bounds
+    for name, count, iterations in rounds_of(options.n_init):
+        kept = _best(starts, count)
+        starts = yield Tasks(
+            name,
+            tuple(Call(go_on, (*state, iterations)) for state, _ in kept),
+            cost,
+            unit="starts",
+            expected=lambda kept=kept: [plausible] * len(kept),
+            shared=shared,
+        )
+    return _best(starts, 1)[0][0], bounds
+
+
+def rounds_of(n_init: int) -> list[tuple[str, int, int]]:
+    """(name, starts, iterations) of what follows the first iterations."""
+    last = "starts converge", min(n_init, CONVERGED_STARTS), MOST_ITERATIONS
+    if n_init <= CONVERGED_STARTS:
+        return [last]
+    return [("starts go on", min(n_init, KEPT_STARTS), SECOND_ITERATIONS), last]
+
+
+def _best(starts: list[tuple[State, float]], most: int) -> list[tuple[State, float]]:
+    """So many of the starts, the likeliest first; of equals the earlier."""
+    bounds = np.nan_to_num([bound for _, bound in starts], nan=-np.inf)
+    return [starts[at] for at in np.argsort(-bounds, kind="stable")[:most].tolist()]
 
 
 def subset_bytes(m: int, d: int, options: GaussianMixtureOptions) -> int:
@@ -168,23 +186,23 @@ def begin_beside(
     labels = nearest(features, CentreSets.of([centres], centres.mean(axis=0)))[:, 0]
     with one_blas_thread():
         from_clusters = _from_labels(values, labels, scales_of(low, high, len(values)), options)
-    found = [converge_on_subset(everything, *from_clusters)]
+    found = [go_on(everything, *from_clusters)]
     starts = [first_iterations(everything, number) for number in range(options.n_init)]
     if starts:
-        found.append(converge_on_subset(everything, *max(starts, key=lambda start: start[1])[0]))
+        found.append(go_on(everything, *max(starts, key=lambda start: start[1])[0]))
     # Of equals the first.
     return max(found, key=lambda state: state[1])
 
 
-def converge_on_subset(
-    shared: _Shared, weights: FloatArray, means: FloatArray, covariances: FloatArray
+def go_on(
+    shared: _Shared, weights: FloatArray, means: FloatArray, covariances: FloatArray, most: int = MOST_ITERATIONS
 ) -> tuple[State, float]:
-    """Iterate on the whole subset until it has converged."""
+    """Iterate on the whole subset until it has converged, or so many times."""
     features, _, low, high, options = shared
     values = features.astype(np.float64)
     scales = scales_of(low, high, len(values))
     with one_blas_thread():
-        return _iterated(values, (weights, means, covariances), scales, options, MOST_ITERATIONS)
+        return _iterated(values, (weights, means, covariances), scales, options, most)
 
 
 def _iterated(

@@ -24,6 +24,8 @@ from fmnist_dask.typing import AnyArray, FloatArray
 
 #: Iterations of the k-means that places landmarks.
 LANDMARK_ITERATIONS = 5
+#: Samples for each landmark among which it looks for its start.
+SUBSET_PER_LANDMARK = 16
 #: Samples that a landmark stands for, at least: a graph of single neighbours falls to pieces. Of few samples, more
 #: landmarks than that are taken.
 SAMPLES_PER_LANDMARK = 5
@@ -136,7 +138,9 @@ def spectral(source: Readable, n: int, options: SpectralOptions, split: str = "a
     if p == n:
         centres = np.unique(features.astype(np.float64), axis=0)
     else:
-        placed = KMeansOptions(p, "random", 1, LANDMARK_ITERATIONS, seed=options.seed, swaps=False)
+        placed = KMeansOptions(
+            p, "random", 1, LANDMARK_ITERATIONS, seed=options.seed, swaps=False, per_cluster=SUBSET_PER_LANDMARK
+        )
         centres = (yield from kmeans(source, n, placed, split)).centres
     width = options.width or kernel_width(centres, options.n_neighbors, features)
     landmarks = LandmarksParameter(ArrayParameter(centres), min(options.n_neighbors, len(centres)), width)

@@ -120,7 +120,7 @@ def test_as_good_as_many_starts_of_scikit_learn() -> None:
     assert found.lower_bound_ >= expected.lower_bound_ - 1e-3
     again = GaussianMixture(6, n_init=5, random_state=1, warm_start=True)
     assert again.fit(values).lower_bound_ == found.lower_bound_
-    assert again.fit(values).lower_bounds_[0] >= found.lower_bound_  # it went on
+    assert again.fit(values).lower_bounds_[0] >= found.lower_bound_ - 1e-9  # it went on
 
 
 def test_a_subset_is_where_many_samples_begin(monkeypatch: pytest.MonkeyPatch) -> None:

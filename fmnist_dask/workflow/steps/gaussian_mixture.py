@@ -15,8 +15,8 @@ from fmnist_dask.models.cluster_scores import Means, labelled_means
 from fmnist_dask.models.clusters import clusters_of, labelled_scan
 from fmnist_dask.models.gaussian_mixture import GaussianMixtureModel, gaussian_mixture
 from fmnist_dask.models.mixture_starts import (
-    KEPT_STARTS,
     GaussianMixtureOptions,
+    rounds_of,
     scales_of,
     subset_bytes,
     subset_size,
@@ -53,7 +53,8 @@ def _foresees(
     cost = subset_bytes(rows, d, options)
     shared = features + 4 * rows * min(d, DIRECTIONS)
     yield Foreseen("starts", calls=n_init, task_bytes=cost, shared_bytes=shared)
-    yield Foreseen("starts converge", calls=min(n_init, KEPT_STARTS), task_bytes=cost, shared_bytes=shared)
+    for name, count, _ in rounds_of(n_init):
+        yield Foreseen(name, calls=count, task_bytes=cost, shared_bytes=shared)
     root = np.ones((k, d)) if covariance_type == "diag" else np.broadcast_to(np.eye(d), (k, d, d))
     mixture = Gaussians(np.full(k, 1 / k), np.zeros((k, d)), root)
     sums = EMSums.of(mixture, scales_of(np.zeros(d), np.ones(d), data.n))
