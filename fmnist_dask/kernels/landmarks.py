@@ -45,16 +45,18 @@ class Landmarks:
         p = len(self.centres)
         r = min(self.neighbours, p)
         shift = self.centres.mean(axis=0)
-        columns = np.ascontiguousarray((self.centres - shift).T)
-        squares = np.einsum("dp,dp->p", columns, columns)
+        moved = self.centres - shift
+        # The score of a landmark, ``|c|² − 2 x·c``, in one product of (x, 1).
+        columns = np.concatenate([-2 * moved.T, np.einsum("pd,pd->p", moved, moved)[None]])
+        panel = np.ones((min(PANEL_ROWS, len(features)), len(columns)))
+        scores = np.empty((len(panel), p))
         index, distance = np.empty((len(features), r), np.int64), np.empty((len(features), r))
         for part in panels(rows):
-            values = features[part] - shift
-            found = values @ columns
-            found *= -2
-            found += squares
+            values = panel[: part.stop - part.start]
+            np.subtract(features[part], shift, out=values[:, :-1])
+            found = np.matmul(values, columns, out=scores[: len(values)])
             smallest_of_rows(found, index[part], distance[part])
-            distance[part] += np.einsum("md,md->m", values, values)[:, None]
+            distance[part] += np.einsum("md,md->m", values[:, :-1], values[:, :-1])[:, None]
         np.maximum(distance, 0, out=distance)
         return index, distance
 

@@ -60,6 +60,8 @@ class KMeansOptions:
         Move single centres while looking for starts.
     per_cluster
         Samples of the subset for each cluster, at most.
+    limits
+        Between which all features are known to lie, which are finite and have no weights: saves a pass.
     """
 
     n_clusters: int = 8
@@ -71,6 +73,7 @@ class KMeansOptions:
     weighted: bool = False
     swaps: bool = True
     per_cluster: int = SUBSET_PER_CLUSTER
+    limits: tuple[FloatArray, FloatArray] | None = None
 
 
 @dataclass
@@ -138,6 +141,13 @@ def look(source: Readable, n: int, options: KMeansOptions, split: str) -> Algori
         found = yield Scan({**wanted, "moments": Moments()}, split=split)
         d = source.n_features
         data = Seen(n, None, np.zeros(d), np.zeros(d), np.full(d, 255.0), found.get("subset"))
+        data.take(found["moments"])
+        return data
+    if options.limits is not None:
+        low, high = options.limits
+        grid = Grid.for_range(low, high, n)
+        found = yield Scan({**wanted, "moments": Moments(grid)}, split=split)
+        data = Seen(n, grid, grid.shift.values, low, high, found.get("subset"))
         data.take(found["moments"])
         return data
     found = yield Scan({**wanted, "range": FeatureRange(options.weighted)}, split=split)

@@ -23,7 +23,7 @@ from fmnist_dask.passes.through import Mapped, through
 from fmnist_dask.typing import AnyArray, FloatArray
 
 #: Iterations of the k-means that places landmarks.
-LANDMARK_ITERATIONS = 5
+LANDMARK_ITERATIONS = 3
 #: Samples for each landmark among which it looks for its start.
 SUBSET_PER_LANDMARK = 16
 #: Samples that a landmark stands for, at least: a graph of single neighbours falls to pieces. Of few samples, more
@@ -153,7 +153,10 @@ def spectral(source: Readable, n: int, options: SpectralOptions, split: str = "a
     calls, cost = (Call(leading_coordinates, (k, n)),), 6 * products.nbytes
     table, eigenvalues = (yield Tasks("eigenvectors", calls, cost, expected=nothing, shared=products))[0]
     coordinates = LandmarkCoordinates(landmarks, ArrayParameter(table))
-    among = KMeansOptions(options.n_clusters, "k-means++", options.n_init, options.max_iter, seed=options.seed)
+    limits = coordinates.limits
+    among = KMeansOptions(
+        options.n_clusters, "k-means++", options.n_init, options.max_iter, seed=options.seed, limits=limits
+    )
     clusters = yield from through(kmeans(Mapped(source, coordinates), n, among, split), coordinates)
     return SpectralModel(coordinates, eigenvalues, clusters, width, n, low, high)
 
@@ -181,9 +184,12 @@ def leading_coordinates(products: FloatArray, k: int, n: int) -> tuple[FloatArra
     degrees = products.sum(axis=1)
     with np.errstate(divide="ignore"):
         root = np.where(degrees > 0, 1 / np.sqrt(degrees), 0.0)
+    from scipy.linalg import eigh
+
+    p = len(products)
     with one_blas_thread():
-        values, vectors = np.linalg.eigh(products * root[:, None] * root)
-    values, vectors = values[: -k - 1 : -1], vectors[:, : -k - 1 : -1]
+        values, vectors = eigh(products * root[:, None] * root, subset_by_index=(p - k, p - 1))
+    values, vectors = values[::-1], vectors[:, ::-1]
     largest = vectors[np.abs(vectors).argmax(axis=0), np.arange(k)]
     vectors = vectors * np.where(largest < 0, -1.0, 1.0)
     known = values > LEAST_EIGENVALUE * max(float(values[0]), 1e-300)

@@ -11,7 +11,7 @@ from fmnist_dask.collection.block import Block
 from fmnist_dask.kernels.landmarks import UNIT_BITS, Landmarks, add_products, landmark_bytes
 from fmnist_dask.passes.parameters import ArrayParameter
 from fmnist_dask.passes.protocol import Readable, Reduction
-from fmnist_dask.typing import AnyArray, IntArray
+from fmnist_dask.typing import AnyArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,13 @@ class LandmarkCoordinates:
     def n_features(self) -> int:
         """Coordinates."""
         return int(self.table.values.shape[1])
+
+    @property
+    def limits(self) -> tuple[FloatArray, FloatArray]:
+        """Between which all coordinates lie: means of the landmarks' ones, whose shares add up to nearly 1."""
+        table = self.table.values
+        margin = np.abs(table).max(axis=0) * 2.0**-10
+        return table.min(axis=0) - margin, table.max(axis=0) + margin
 
     def __call__(self, features: AnyArray, rows: IntArray) -> AnyArray:
         """Mean coordinates of the landmarks of each row, by affinity; float64, shape (m, k)."""
