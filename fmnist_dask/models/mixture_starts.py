@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -116,7 +117,7 @@ def begin(
         tuple(Call(first_iterations, (number,)) for number in range(options.n_init)),
         cost,
         unit="starts",
-        expected=lambda: [plausible] * options.n_init,
+        expected=partial(_alike, plausible, options.n_init),
         shared=shared,
     )
     bounds = [bound for _, bound in starts]
@@ -127,7 +128,7 @@ def begin(
             tuple(Call(go_on, (*state, iterations)) for state, _ in kept),
             cost,
             unit="starts",
-            expected=lambda kept=kept: [plausible] * len(kept),
+            expected=partial(_alike, plausible, len(kept)),
             shared=shared,
         )
     return _best(starts, 1)[0][0], bounds
@@ -139,6 +140,11 @@ def rounds_of(n_init: int) -> list[tuple[str, int, int]]:
     if n_init <= CONVERGED_STARTS:
         return [last]
     return [("starts go on", min(n_init, KEPT_STARTS), SECOND_ITERATIONS), last]
+
+
+def _alike(answer: tuple[State, float], count: int) -> list[tuple[State, float]]:
+    """So many equal answers."""
+    return [answer] * count
 
 
 def _best(starts: list[tuple[State, float]], most: int) -> list[tuple[State, float]]:
