@@ -1,4 +1,7 @@
-"""Every kernel, called once on a few numbers: compiles what no cache has, and loads what one has."""
+"""Kernels that most runs need, called once on a few numbers: compiles what no cache has, and loads what one has.
+
+Those of rarer steps are compiled where they are first used: the first run of all is not to wait for them.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ FEATURE_TYPES = ("uint8", "float32")
 
 
 def warm_kernels() -> None:
-    """Compile or load all kernels of this process."""
+    """Compile or load these kernels for this process."""
     from fmnist_dask.kernels.compiled import add_scaled, add_scaled_squares, count_levels
     from fmnist_dask.kernels.compiled_pixels import count_intervals, count_summary, least_above
     from fmnist_dask.kernels.nearest import (
@@ -20,7 +23,6 @@ def warm_kernels() -> None:
         pixel_sums,
         squared_distances,
     )
-    from fmnist_dask.kernels.plane import FEWEST_CENTRES, FEWEST_FEATURES
     from fmnist_dask.kernels.properties import image_properties
 
     image = np.zeros((4, 4, 4), dtype=np.uint8)
@@ -35,8 +37,6 @@ def warm_kernels() -> None:
     for name in FEATURE_TYPES:
         features = pixels.astype(name)
         squared_distances(features, sets, nearest(features, sets)[:, 0])
-    many = CentreSets.of([np.random.default_rng(0).random((FEWEST_CENTRES, FEWEST_FEATURES))])
-    nearest(np.zeros((1, FEWEST_FEATURES), dtype=np.uint8), many)
     nearest(np.zeros((1, WIDE_FEATURES + 1), dtype=np.uint8), CentreSets.of([np.zeros((2, WIDE_FEATURES + 1))]))
     scaled = pixels.astype(np.float32)
     ones = np.ones(4)
