@@ -65,7 +65,7 @@ def _foresees(
 
 @step(
     "gaussian_mixture",
-    version=2,
+    version=3,
     figures="fmnist_dask.workflow.figures.gaussian_mixture:figures",
     libraries=("numpy", "scipy"),
     accepts=("on", "images"),

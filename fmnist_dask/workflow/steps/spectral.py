@@ -56,7 +56,7 @@ def _foresees(
 
 @step(
     "spectral",
-    version=2,
+    version=3,
     figures="fmnist_dask.workflow.figures.spectral:figures",
     libraries=("numpy", "scipy", "numba"),
     accepts=("on", "images"),
