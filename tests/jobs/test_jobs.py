@@ -117,9 +117,11 @@ def test_a_run_outlives_its_client_and_is_watched_stopped_and_resumed(terminal: 
     assert f"process {driver}" in said
 
     watching = terminal.begin("watch", run, "--json")
-    terminal.until(run, iterating)
+    terminal.until(run, lambda snapshot: snapshot["status"] == "RUNNING")
     (listed,) = terminal.json("runs")
     assert (listed["run"], listed["status"], listed["alive"]) == (run, "RUNNING", True)
+    # Nothing between these two: on a busy machine the step would have ended before it is told to stop.
+    terminal.until(run, iterating)
     stopped = terminal.json("stop", run)
     assert (stopped["status"], stopped["alive"]) == ("STOPPED", False)
     snapshots = [json.loads(line) for line in watching.communicate(timeout=60)[0].splitlines()]
