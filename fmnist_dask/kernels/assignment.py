@@ -50,7 +50,7 @@ def bisected(points: FloatArray, rows: int, columns: int) -> IntArray:
         if high * wide == 1:
             cells[which] = top * columns + left
             continue
-        upright = high * columns >= wide * rows and high > 1 or wide == 1
+        upright = (high * columns >= wide * rows and high > 1) or wide == 1
         half = (high // 2) * wide if upright else (wide // 2) * high
         rest = high * wide - half
         # As many as their share of cells, rounded so that neither side gets more than it has cells.
