@@ -51,13 +51,20 @@ class GridModel:
         return float(self.history[-1])
 
 
-def scaled(places: FloatArray) -> FloatArray:
+def scaled(places: FloatArray, outside: float = 0.0) -> FloatArray:
     """Places from 0 to 1 along each axis, each scaled by itself, so that the grid is filled; ½ where all are equal.
 
     The second axis is turned: rows of a grid count from the top, and places upwards.
+
+    Parameters
+    ----------
+    outside
+        Share of places that may lie beyond each end; they are moved to the edge. A few images of a class far from the
+        rest would otherwise squeeze these into a corner.
     """
-    low, span = places.min(axis=0), np.ptp(places, axis=0)
-    result: FloatArray = np.where(span > 0, (places - low) / np.where(span > 0, span, 1.0), 0.5)
+    low, high = np.quantile(places, [outside, 1 - outside], axis=0)
+    span = high - low
+    result: FloatArray = np.where(span > 0, (places - low) / np.where(span > 0, span, 1.0), 0.5).clip(0.0, 1.0)
     result[:, 1] = 1.0 - result[:, 1]
     return result
 

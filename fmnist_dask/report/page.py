@@ -37,8 +37,8 @@ from fmnist_dask.report.blocks import (
 )
 
 __all__ = [
-    "Banner", "Block", "Card", "Contribution", "Facts", "Figure", "Gallery", "Grid", "Mosaic", "Page", "Picture", "Plate",
-    "Profile", "Profiles", "Section", "Swatch", "Switch", "Table", "Text", "Tile", "assemble", "render",
+    "Banner", "Block", "Card", "Contribution", "Facts", "Figure", "Gallery", "Grid", "Mosaic", "Page", "Picture",
+    "Plate", "Profile", "Profiles", "Section", "Swatch", "Switch", "Table", "Text", "Tile", "assemble", "render",
 ]  # fmt: skip
 
 PERCENT = re.compile(r"(?<=\d) %")

@@ -48,7 +48,7 @@ class PlacedSubset(Reduction):
         if self.labels is not None:
             fits &= np.isin(block.label, self.labels)
         index = np.flatnonzero(fits)
-        found = {"n": np.array([len(index)], np.int64)}
+        found: State = {"n": np.array([len(index)], np.int64)}
         if len(index):
             key = random_bits(self.seed, block.rows[index], SUBSET_STREAM)
             kept = smallest(key, self.count)

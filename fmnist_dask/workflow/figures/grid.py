@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import xarray
@@ -137,6 +136,8 @@ def _blocks(dataset: xarray.Dataset, at: int, images: _Images, budget: int, cont
     members = images.positions(values(dataset, f"member_{at}"))
     places = scattered(points, images.image[members], max(rows, columns), images.background)
     caption = ("The same images at their places on the map; where they overlap, none hides another.",)
+    if known["grid"] != "all":
+        caption = (f"{caption[0]} The few that lie far outside stand at the edge.",)
     shown = Picture(page_uri(places, budget), f"images at their places on the map, {of}", caption)
     return [*found, Plate(shown, (), f"{file}-places.png", "Print size (PNG)")]
 
@@ -160,11 +161,10 @@ def _moves(dataset: xarray.Dataset, images: _Images, context: ReportContext) -> 
     few = np.unique(np.linspace(0, m - 1, min(m, MOST_POINTS)).astype(np.intp))
     note = "" if len(few) == m else f" A random sample of {len(few):,} of {m:,} is drawn."
     names, colours = np.array(images.names, dtype=object), np.array(images.colours, dtype=object)
-    drawn: Any = (points[few], images.sample[few])
     look = (names[few].tolist(), colours[few].tolist())
     legend = _legend(images) if images.classes else ()
     scatter = Figure(
-        place_scatter(*drawn, *look, images.classes),
+        place_scatter(points[few], images.sample[few], *look, images.classes),
         caption=f"Each axis is scaled by itself to fill the square. Names stand at medians, or close by.{note}",
         legend=legend,
     )

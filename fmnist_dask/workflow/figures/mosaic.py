@@ -43,10 +43,9 @@ def figures(dataset: xarray.Dataset, context: ReportContext) -> Contribution:
         known = [*((context.class_names[at], colours[at]) for at in present)]
         if (label < 0).any():
             known.append((UNLABELLED, NONE_COLOUR))
+        alt = f"mosaic of {of}, in the colours of classes"
         plate = Plate(
-            Picture(
-                page_uri(sheet(cells, ink, 255), BUDGET), f"mosaic of {of}, in the colours of classes", (f"{of}.",)
-            ),
+            Picture(page_uri(sheet(cells, ink, 255), BUDGET), alt, (f"{of}.",)),
             tuple(Swatch(colour, name) for name, colour in known),
             f"{file}-classes.png",
             "Print size (PNG)",

@@ -34,6 +34,8 @@ from fmnist_dask.workflow.steps._names import IMAGE_DIMS
 IMAGES = 2500
 #: What ``per`` may say beside names of classes.
 ALL, EACH = "all", "class"
+#: Share of a class's images that may lie beyond each side of its square.
+OUTSIDE = 0.03
 #: Random numbers for grids that show the wrong images.
 SHUFFLE_STREAM = 7
 
@@ -159,7 +161,7 @@ def grid_step(
             members = np.flatnonzero(sample["label"] == data.source.class_names.index(name))
         if not len(members):
             continue
-        points = scaled(sample["features"][members].astype(np.float64))
+        points = scaled(sample["features"][members].astype(np.float64), 0.0 if name == ALL else OUTSIDE)
         shape = grid_shape(len(members), rows, columns)
         drawn.append(_Drawn(name, members, points, (yield from grid(points, *shape, method=method))))
     if not drawn:

@@ -9,9 +9,8 @@ import numpy as np
 import pydantic
 
 from fmnist_dask.collection.thumbnails import shrink
-from fmnist_dask.kernels.gram import OFFSET
 from fmnist_dask.passes.protocol import Algorithm, Scan
-from fmnist_dask.passes.reductions.classes import ClassMoments
+from fmnist_dask.passes.reductions.class_sums import ClassSums
 from fmnist_dask.passes.reductions.subset import RandomSubset
 from fmnist_dask.report.figures.categories import NONE_COLOUR, category_colours
 from fmnist_dask.report.sheets import background_of, enlarged, png_file, sheet, tinted
@@ -22,7 +21,7 @@ from fmnist_dask.workflow.steps._names import IMAGE_DIMS, class_table
 
 def _scan(data: StepInput, cells: int) -> Scan:
     sample = RandomSubset(min(cells, data.n), data.n, data.seed)
-    return Scan({"sample": sample, "moments": ClassMoments()}, split=data.split)
+    return Scan({"sample": sample, "sums": ClassSums()}, split=data.split)
 
 
 def _foresees(data: StepInput, *, rows: int, columns: int, **others: Any) -> Iterator[Foreseen]:
@@ -51,7 +50,7 @@ def mosaic_step(
         Of the mosaic; fewer rows where there are not so many images.
     """
     found = yield _scan(data, rows * columns)
-    sample, moments = found["sample"], found["moments"]
+    sample, sums = found["sample"], found["sums"]
     m = len(sample["row"])
     images = shrink(sample["features"].reshape(m, *data.source.image_shape))
     order = np.random.default_rng(data.seed).permutation(m)
@@ -60,11 +59,10 @@ def mosaic_step(
     cells = cells.reshape(-1, columns)[:, : min(columns, m)]
     background = background_of(images)
     # Classes in order, those without a label last.
-    counts = moments["images"]
+    counts = sums["images"]
     table = class_table(data.source.class_names, np.concatenate([counts[-1:], counts[:-1]])[None])
     at = [column - 1 for column in table.columns]
-    with np.errstate(invalid="ignore"):
-        means = (moments["sum"][at] / moments["count"][at] + OFFSET).reshape(len(at), *data.source.image_shape)
+    means = (sums["sum"][at] / np.maximum(counts[at], 1)[:, None]).reshape(len(at), *data.source.image_shape)
     colours = np.array([*category_colours(counts[:-1]), NONE_COLOUR], dtype=object)
     files = {"random": png_file(enlarged(sheet(cells, images, background)))}
     if len(data.source.class_names):
