@@ -141,7 +141,7 @@ def grid_step(
     per
         all: one grid of all. class: one for each class. The name of a class: one of its images. Or a list of these.
     method
-        exact: least sum of squared distances, for up to 6,400 cells. tiled: within about a thousandth of it, for any
+        exact: least sum of squared distances, for up to 6,400 cells. tiled: usually within a hundredth of it, for any
         number. auto: exact for up to 1,024 cells.
     shuffled
         Draw the first grid once more with the places of other images, for comparison: what no order looks like.
