@@ -188,7 +188,30 @@ class Switch:
     choices: tuple[tuple[str, tuple[Block, ...]], ...]
 
 
-Block = Text | Figure | Grid | Gallery | Mosaic | Table | Facts | Profiles | Switch
+@dataclass(frozen=True)
+class Plate:
+    """A large picture, as wide as the page lets it be.
+
+    Attributes
+    ----------
+    picture
+        Its caption stands below.
+    legend
+        Colours and their meaning, above it.
+    link
+        Relative path of a file that shows it larger; empty for none.
+    link_text
+        What the link says.
+    """
+
+    kind: ClassVar[str] = "plate"
+    picture: Picture
+    legend: tuple[Swatch, ...] = ()
+    link: str = ""
+    link_text: str = ""
+
+
+Block = Text | Figure | Grid | Gallery | Mosaic | Table | Facts | Profiles | Switch | Plate
 
 
 def figures_of(blocks: Iterable[Block]) -> Iterator[Figure]:

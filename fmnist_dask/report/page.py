@@ -23,6 +23,7 @@ from fmnist_dask.report.blocks import (
     Grid,
     Mosaic,
     Picture,
+    Plate,
     Profile,
     Profiles,
     Swatch,
@@ -37,7 +38,7 @@ from fmnist_dask.report.blocks import (
 
 __all__ = [
     "Banner", "Block", "Card", "Contribution", "Facts", "Figure", "Gallery", "Grid", "Mosaic", "Page", "Picture",
-    "Profile", "Profiles", "Section", "Swatch", "Switch", "Table", "Text", "Tile", "assemble", "render",
+    "Plate", "Profile", "Profiles", "Section", "Swatch", "Switch", "Table", "Text", "Tile", "assemble", "render",
 ]  # fmt: skip
 
 PERCENT = re.compile(r"(?<=\d) %")
@@ -45,7 +46,7 @@ PERCENT = re.compile(r"(?<=\d) %")
 ORDER_CLASSES, ORDER_SIZES, ORDER_SAMPLE = 100, 110, 120
 ORDER_PIXELS, ORDER_SPLITS, ORDER_VALUES, ORDER_TABLE = 200, 210, 220, 230
 ORDER_PROPERTIES, ORDER_LISTED, ORDER_DUPLICATES = 300, 310, 320
-ORDER_COMPARISON, ORDER_DIRECTIONS, ORDER_MAP = 390, 400, 410
+ORDER_COMPARISON, ORDER_DIRECTIONS, ORDER_MAP, ORDER_GRID = 390, 400, 410, 415
 ORDER_CLUSTERS, ORDER_COMPOSITION, ORDER_SILHOUETTE, ORDER_CONVERGENCE = 430, 440, 445, 450
 ORDER_DEFAULT, ORDER_PROVENANCE = 500, 900
 

@@ -39,7 +39,7 @@ def pending_steps(
         if holds and not forget and (run.results / name).is_dir():
             record["status"] = "REUSED"
             continue
-        withdraw(run, name, record.get("tables", []))
+        withdraw(run, name, record.get("tables", []), record.get("pictures", []))
         touched |= record.get("image_tables", {}).keys()
         fresh = fresh_step(workflow, name) | {"fingerprint": fingerprint}
         if collection.split_code(spec.split) is None:

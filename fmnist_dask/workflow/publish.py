@@ -6,7 +6,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,10 +35,13 @@ class Published:
         Names of the tables that are this step's alone.
     image_tables
         Name → {suffix: variable} of the tables that steps share.
+    pictures
+        Names of files of ``pictures/``.
     """
 
     tables: list[str]
     image_tables: dict[str, dict[str, str]]
+    pictures: list[str] = field(default_factory=list)
 
 
 def publish(run: RunDirectory, name: str, result: StepResult, source: Readable) -> Published:
@@ -61,15 +64,22 @@ def publish(run: RunDirectory, name: str, result: StepResult, source: Readable) 
     for table, columns in result.tables.items():
         _write_table(pending / f"{table}.parquet", columns, source)
     write_image_tables(run, name, shared, pending / "dataset", source)
+    pictures = {f"{name}-{key}.png": content for key, content in result.pictures.items()}
+    for file, content in pictures.items():
+        (pending / file).write_bytes(content)
     _ensure_root(run.results)
     _replace(pending / "dataset", run.results / name)
     for table in (*result.tables, *shared):
         os.replace(pending / f"{table}.parquet", run.tables / f"{table}.parquet")
+    if pictures:
+        run.pictures.mkdir(exist_ok=True)
+    for file in pictures:
+        os.replace(pending / file, run.pictures / file)
     shutil.rmtree(pending)
-    return Published(list(result.tables), shared)
+    return Published(list(result.tables), shared, list(pictures))
 
 
-def withdraw(run: RunDirectory, name: str, tables: Iterable[str]) -> None:
+def withdraw(run: RunDirectory, name: str, tables: Iterable[str], pictures: Iterable[str] = ()) -> None:
     """Take away a step's result that no longer holds, so that nobody takes it for one of this run.
 
     Tables that it shares with other steps are written anew once the manifest says that it is no longer published, see
@@ -78,6 +88,8 @@ def withdraw(run: RunDirectory, name: str, tables: Iterable[str]) -> None:
     shutil.rmtree(run.results / name, ignore_errors=True)
     for table in tables:
         (run.tables / f"{table}.parquet").unlink(missing_ok=True)
+    for picture in pictures:
+        (run.pictures / picture).unlink(missing_ok=True)
 
 
 def _variables(name: str, columns: Mapping[str, ColumnArray], result: StepResult) -> dict[str, str]:

@@ -65,6 +65,7 @@ def step_outcome(
         "n_total": result.n_total if result.n_total is not None else n,
         "tables": published.tables,
         "image_tables": published.image_tables,
+        "pictures": published.pictures,
         "features": result.features,
         "images": result.images,
         "pixels": result.pixels,

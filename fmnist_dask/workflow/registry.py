@@ -82,6 +82,8 @@ class StepResult:
         Instead: the variable of truth values, of dimension (sample,), that says which images they then work on.
     pixels
         Instead: the variable of uint8, of the dimensions of the images, that takes their place.
+    pictures
+        Name → PNG file, to become ``pictures/<step>-<name>.png`` of the run.
     """
 
     dataset: xarray.Dataset
@@ -95,6 +97,7 @@ class StepResult:
     features: str | None = None
     images: str | None = None
     pixels: str | None = None
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

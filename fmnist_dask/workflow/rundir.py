@@ -67,6 +67,11 @@ class RunDirectory:
         return self.path / "tables"
 
     @property
+    def pictures(self) -> Path:
+        """Large pictures that steps have drawn."""
+        return self.path / "pictures"
+
+    @property
     def pending(self) -> Path:
         """What is being made; nothing here is ever taken for a result."""
         return self.path / ".pending"
