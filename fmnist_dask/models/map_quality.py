@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -130,27 +131,29 @@ def _of_many(
     drawn = _draw(rows, SAMPLE, seed)
     known = np.flatnonzero(labels >= 0)
     voting = _draw(rows[known], VOTERS, seed)
-    works = [(embedding, drawn, TRUSTED), (embedding[known], voting, VOTING)]
-    found = []
-    for places, asked, k in works:
-        if len(places) < 2:
-            found.append(np.zeros((0, k), np.int64))
-            continue
-        call = Call(near_on_map, (asked, k), len(asked))
-        cost = 2**26 + 64 * len(places) + 32 * len(asked) * (k + 1)
-        nothing = [np.zeros((len(asked), k), np.int64)]
-        answers = yield Tasks(
-            "neighbours on the map", (call,), cost, "images", shared=places, expected=lambda none=nothing: none
-        )
-        found.append(answers[0])
-    trusted, sampled = yield from _trustworthiness(source, rows, drawn, rows[found[0]])
-    if not len(found[1]):
+    near = yield from _near(embedding, drawn, TRUSTED)
+    trusted, sampled = yield from _trustworthiness(source, rows, drawn, rows[near])
+    if len(known) < 2:
         return MapQuality(trusted, sampled, None)
     classes = labels[known]
-    around = classes[found[1]]
+    around = classes[(yield from _near(embedding[known], voting, VOTING))]
     votes = (around[:, :, None] == around[:, None, :]).sum(axis=2)
     suggested = around[np.arange(len(around)), votes.argmax(axis=1)]
     return MapQuality(trusted, sampled, float((suggested == classes[voting]).mean()), len(voting))
+
+
+def _near(places: FloatArray, asked: IntArray, k: int) -> Algorithm[IntArray]:
+    """What :func:`near_on_map` finds, on a worker."""
+    cost = 2**26 + 64 * len(places) + 32 * len(asked) * (k + 1)
+
+    def nothing() -> list[Any]:
+        return [np.zeros((len(asked), k), np.int64)]
+
+    call = Call(near_on_map, (asked, k), len(asked))
+    found: IntArray = (yield Tasks("neighbours on the map", (call,), cost, "images", expected=nothing, shared=places))[
+        0
+    ]
+    return found
 
 
 def near_on_map(places: FloatArray, asked: IntArray, k: int) -> IntArray:

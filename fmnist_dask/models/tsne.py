@@ -16,7 +16,8 @@ from fmnist_dask.models.neighbours import measure_of, nearest_neighbours
 from fmnist_dask.passes.parameters import ArrayParameter
 from fmnist_dask.passes.protocol import Algorithm, Call, Readable, Scan, Tasks
 from fmnist_dask.passes.reductions.map_places import MapPlaces
-from fmnist_dask.passes.reductions.rows_at import RowsAt
+from fmnist_dask.passes.reductions.rows_at import RowLabels, RowsAt
+from fmnist_dask.passes.reductions.subset import RandomSubset
 from fmnist_dask.typing import AnyArray, BoolArray, FloatArray, IntArray
 
 #: Iterations between two records of the divergence.
@@ -126,14 +127,21 @@ def images_to_place(
         raise UsageError(
             f"a map of {m} image{'' if m == 1 else 's'} would show nothing", f"give {LEAST_IMAGES} or more"
         )
-    chosen = choose_rows(source, split, options.images, options.landmarks, options.landmark_choice, options.seed)
-    sample = (yield Scan({"sample": RowsAt(ArrayParameter(chosen.landmarks))}, split=split))["sample"]
+    wanted = min(n, options.images or n)
+    if wanted <= options.landmarks:
+        sample = (yield Scan({"sample": RandomSubset(wanted, n, options.seed)}, split=split))["sample"]
+        rows, labels = sample["row"], sample["label"]
+    else:
+        everyone = (yield Scan({"rows": RowLabels()}, split=split))["rows"]
+        chosen = choose_rows(everyone, options.images, options.landmarks, options.landmark_choice, options.seed)
+        rows, labels = chosen.rows, chosen.labels
+        sample = (yield Scan({"sample": RowsAt(ArrayParameter(chosen.landmarks))}, split=split))["sample"]
     features = np.asarray(sample["features"], dtype=np.float64)
     finite = np.isfinite(features).all(axis=1)
     if not finite.all():
         row = int(sample["row"][int(np.flatnonzero(~finite)[0])])
         raise UsageError(f"features of row {row} contain NaN or infinity", "impute these values first")
-    return {"row": sample["row"], "features": features, "rows": chosen.rows, "label": chosen.labels}
+    return {"row": sample["row"], "features": features, "rows": rows, "label": labels}
 
 
 def tsne(

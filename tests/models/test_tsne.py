@@ -15,7 +15,9 @@ from fmnist_dask.models.map_rows import choose_rows
 from fmnist_dask.models.tsne import TSNEModel, TSNEOptions, images_to_place, tsne
 from fmnist_dask.passes.local import drive
 from fmnist_dask.passes.parameters import ArrayParameter
+from fmnist_dask.passes.protocol import Algorithm, Scan
 from fmnist_dask.passes.reductions.map_places import place_by
+from fmnist_dask.passes.reductions.rows_at import RowLabels
 
 QUICK = TSNEOptions(perplexity=10, early_exaggeration_iter=100, n_iter=100)
 
@@ -137,21 +139,27 @@ def test_places_are_those_of_opentsne() -> None:
     np.testing.assert_allclose(mine, np.asarray(fitted.transform(rest)), atol=1e-6)
 
 
+def everyone_of() -> Algorithm[dict[str, np.ndarray]]:
+    return (yield Scan({"rows": RowLabels()}))["rows"]
+
+
 def test_landmarks_are_drawn_from_each_class() -> None:
     label = np.repeat([0, 1, 2, -1], [150, 60, 5, 25]).astype(np.int16)
     source = replace(with_features(features()[0], 50), label=label)
-    drawn = choose_rows(source, "all", None, 80, "stratified", 0)
+    everyone = drive(everyone_of(), source)
+    np.testing.assert_array_equal(everyone["label"], label)
+    drawn = choose_rows(everyone, None, 80, "stratified", 0)
     counts = {which: int((label[drawn.landmarks] == which).sum()) for which in (-1, 0, 1, 2)}
     assert counts == {-1: 25, 0: 25, 1: 25, 2: 5}
     assert len(drawn.rows) == 240
-    part = choose_rows(source, "all", 100, 40, "random", 0)
+    part = choose_rows(everyone, 100, 40, "random", 0)
     assert len(part.rows) == 100
     assert np.isin(part.landmarks, part.rows).all()
 
 
 def test_features_of_others_have_to_be_finite() -> None:
     values, _ = features(400)
-    drawn = choose_rows(with_features(values), "all", None, 120, "random", 0)
+    drawn = choose_rows({"row": np.arange(400), "label": np.zeros(400, np.int16)}, None, 120, "random", 0)
     values[np.setdiff1d(drawn.rows, drawn.landmarks)[3], 1] = np.nan
     with pytest.raises(UsageError, match="NaN"):
         place(values, BY_LANDMARKS)

@@ -1,4 +1,4 @@
-"""The features of some rows."""
+"""The labels of all rows, and the features of some."""
 
 from __future__ import annotations
 
@@ -15,8 +15,46 @@ from fmnist_dask.passes.sizing import row_bytes
 State = dict[str, list[Any]]
 
 
+class _InOrder(Reduction):
+    """Arrays of samples, one block after the other."""
+
+    def combine(self, left: State, right: State) -> State:
+        """One after the other."""
+        for name in left:
+            left[name].extend(right[name])
+        return left
+
+
 @dataclass(frozen=True)
-class RowsAt(Reduction):
+class RowLabels(_InOrder):
+    """``row`` and ``label`` of every sample, by row."""
+
+    def initial(self, source: Readable) -> State:
+        """Nothing."""
+        return {"row": [], "label": []}
+
+    def chunk(self, state: State, block: Block) -> State:
+        """Those of one block."""
+        state["row"].append(block.rows)
+        state["label"].append(block.label)
+        return state
+
+    def aggregate(self, state: State, source: Readable) -> Any:
+        """As arrays."""
+        empty = {"row": np.zeros(0, np.int64), "label": np.zeros(0, np.int16)}
+        return {name: np.concatenate([empty[name], *parts]) for name, parts in state.items()}
+
+    def state_bytes(self, source: Readable) -> int:
+        """A row and a label each."""
+        return self.part_bytes(source, source.n)
+
+    def part_bytes(self, source: Readable, rows: int) -> int:
+        """A row and a label each."""
+        return 10 * rows
+
+
+@dataclass(frozen=True)
+class RowsAt(_InOrder):
     """Features of given samples: ``row`` and ``features``, by row.
 
     Attributes
@@ -38,12 +76,6 @@ class RowsAt(Reduction):
             state["row"].append(block.rows[here])
             state["features"].append(block.features[here])
         return state
-
-    def combine(self, left: State, right: State) -> State:
-        """One after the other."""
-        for name in left:
-            left[name].extend(right[name])
-        return left
 
     def aggregate(self, state: State, source: Readable) -> Any:
         """As arrays."""

@@ -17,7 +17,8 @@ from fmnist_dask.passes.protocol import Algorithm, Scan
 from fmnist_dask.passes.reductions.codes import cells_of
 from fmnist_dask.passes.reductions.images import ImagesAt
 from fmnist_dask.passes.reductions.map_places import MapPlaces
-from fmnist_dask.passes.reductions.rows_at import RowsAt
+from fmnist_dask.passes.reductions.rows_at import RowLabels, RowsAt
+from fmnist_dask.passes.reductions.subset import RandomSubset
 from fmnist_dask.typing import AnyArray, FloatArray
 from fmnist_dask.workflow.registry import Foreseen, StepInput, StepResult, step
 from fmnist_dask.workflow.steps._names import IMAGE_DIMS
@@ -35,8 +36,11 @@ def _foresees(
     m, d = min(images or data.n, data.n), data.source.n_features
     p = min(m, landmarks)
     perplexity = min(perplexity, max(p - 1, 1) / 3)
-    rows = ArrayParameter(np.arange(p))
-    yield Foreseen("landmarks", Scan({"sample": RowsAt(rows)}, split=data.split))
+    if p == m:
+        yield Foreseen("images to place", Scan({"sample": RandomSubset(m, data.n, data.seed)}, split=data.split))
+    else:
+        yield Foreseen("choice of landmarks", Scan({"rows": RowLabels()}, split=data.split))
+        yield Foreseen("landmarks", Scan({"sample": RowsAt(ArrayParameter(np.arange(p)))}, split=data.split))
     size = block_rows(data.source, p)
     calls = max((len(pairs) for pairs in rounds(p, size, neighbours_of(p, perplexity))), default=0)
     cost = pair_bytes(data.source, size, neighbours_of(p, perplexity))
