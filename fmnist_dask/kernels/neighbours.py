@@ -154,6 +154,22 @@ def look_between(left: Samples, right: Samples, left_best: Best, right_best: Bes
             _look(rows, columns, left_best.part(start, start + left_rows), theirs, measure, room)
 
 
+def look_for(samples: Samples, others: AnyArray, k: int, measure: Measure) -> tuple[IntArray, FloatArray]:
+    """The k nearest of other samples to each sample: their places among them and distances, nearest first.
+
+    Parameters
+    ----------
+    others : array, shape (p, d)
+        At least k.
+    """
+    p = len(others)
+    best = Best.none(len(samples), k)
+    # The others look for nobody: nothing comes before a limit of minus infinity.
+    nobody = Best.before(np.full(p, -np.inf), np.full(p, NOBODY, np.int64), 1)
+    look_between(samples, Samples(others, np.arange(p)), best, nobody, measure)
+    return best.rows, measure.distances(best.squares)
+
+
 def panel_rows(d: int) -> tuple[int, int]:
     """Rows of the panels on the left and on the right."""
     most = max(1, PANEL_VALUES // d)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,9 @@ from fmnist_dask.typing import AnyArray, FloatArray, IntArray
 TRUSTED, VOTING = 15, 10
 #: Images whose neighbours on the map are looked for among the features; all others count as rivals.
 SAMPLE = 2000
-#: Of these, so many at a time.
+#: Images up to which all have their neighbours on the map looked for; of larger maps a part, and these vote.
+EXACT_IMAGES, VOTERS = 100_000, 20_000
+#: Of the sample, so many at a time.
 PANEL = 256
 #: Stream of random numbers that the sample is drawn by.
 QUALITY_STREAM = 9301
@@ -60,11 +63,14 @@ class MapQuality:
     knn_accuracy
         Share of labelled images whose ten nearest labelled ones on the map are mostly of their class; ``None`` where
         nothing is labelled.
+    voted
+        Labelled images whose neighbours were asked, where these are a random part; ``None`` for all.
     """
 
     trustworthiness: float | None
     sampled: int
     knn_accuracy: float | None
+    voted: int | None = None
 
 
 @dataclass(frozen=True)
@@ -91,13 +97,16 @@ def map_quality(
     seed
         Of the sample.
     """
+    if len(rows) > EXACT_IMAGES:
+        return (yield from _of_many(source, rows, labels, np.asarray(embedding, dtype=np.float64), seed))
     table = np.zeros((source.n, embedding.shape[1]))
     table[rows] = embedding
     placed = Placed(ArrayParameter(table))
     inside = np.zeros(source.n, dtype=bool)
     inside[rows] = True
     near = yield from through(nearest_neighbours(Mapped(source, placed), inside, TRUSTED, split), placed)
-    trusted, sampled = yield from _trustworthiness(source, rows, near, seed)
+    drawn = _draw(rows, SAMPLE, seed)
+    trusted, sampled = yield from _trustworthiness(source, rows, drawn, near.neighbours[drawn])
     accuracy = None
     if (labels >= 0).any():
         known = inside.copy()
@@ -110,14 +119,62 @@ def map_quality(
     return MapQuality(trusted, sampled, accuracy)
 
 
+def _draw(rows: IntArray, count: int, seed: int) -> IntArray:
+    """Places of a random part of the rows, ascending."""
+    return np.sort(np.argsort(random_bits(seed, rows, QUALITY_STREAM), kind="stable")[:count])
+
+
+def _of_many(
+    source: Readable, rows: IntArray, labels: AnyArray, embedding: FloatArray, seed: int
+) -> Algorithm[MapQuality]:
+    """The same of a map of many images: neighbours of a random part of them, among all."""
+    drawn = _draw(rows, SAMPLE, seed)
+    known = np.flatnonzero(labels >= 0)
+    voting = _draw(rows[known], VOTERS, seed)
+    near = yield from _near(embedding, drawn, TRUSTED)
+    trusted, sampled = yield from _trustworthiness(source, rows, drawn, rows[near])
+    if len(known) < 2:
+        return MapQuality(trusted, sampled, None)
+    classes = labels[known]
+    around = classes[(yield from _near(embedding[known], voting, VOTING))]
+    votes = (around[:, :, None] == around[:, None, :]).sum(axis=2)
+    suggested = around[np.arange(len(around)), votes.argmax(axis=1)]
+    return MapQuality(trusted, sampled, float((suggested == classes[voting]).mean()), len(voting))
+
+
+def _near(places: FloatArray, asked: IntArray, k: int) -> Algorithm[IntArray]:
+    """What :func:`near_on_map` finds, on a worker."""
+    cost = 2**26 + 64 * len(places) + 32 * len(asked) * (k + 1)
+
+    def nothing() -> list[Any]:
+        return [np.zeros((len(asked), k), np.int64)]
+
+    call = Call(near_on_map, (asked, k), len(asked))
+    found: IntArray = (yield Tasks("neighbours on the map", (call,), cost, "images", expected=nothing, shared=places))[
+        0
+    ]
+    return found
+
+
+def near_on_map(places: FloatArray, asked: IntArray, k: int) -> IntArray:
+    """The k nearest of all places to some of them, themselves left out; int64, shape (len(asked), k)."""
+    from scipy.spatial import cKDTree
+
+    k = min(k, len(places) - 1)
+    found = cKDTree(places).query(places[asked], k + 1)[1].reshape(len(asked), k + 1)
+    # One that many others coincide with may be missing among its own: the farthest is left out instead.
+    own = found == asked[:, None]
+    own[~own.any(axis=1), -1] = True
+    near: IntArray = found[~own].reshape(len(asked), k).astype(np.int64)
+    return near
+
+
 def _trustworthiness(
-    source: Readable, rows: IntArray, near: Neighbours, seed: int
+    source: Readable, rows: IntArray, drawn: IntArray, around: IntArray
 ) -> Algorithm[tuple[float | None, int]]:
     m, k = len(rows), TRUSTED
     if m < 2 * k + 2:
         return None, 0
-    drawn = np.sort(np.argsort(random_bits(seed, rows, QUALITY_STREAM), kind="stable")[:SAMPLE])
-    around = near.neighbours[drawn]
     places = np.searchsorted(rows, around)
     wanted = np.unique(np.concatenate([drawn, places.ravel()]))
     features = _features(source, rows[wanted])

@@ -115,7 +115,7 @@ def nearest_neighbours(source: Readable, inside: BoolArray, k: int, split: str =
     best = Best.none(m, k)
     if m < 2:
         return Neighbours(rows, best.rows, best.squares)
-    measure = yield from _measure(source, split)
+    measure = yield from measure_of(source, split)
     size = block_rows(source, m)
     for pairs in rounds(m, size, k):
         weights = [size**2 // (2 if left == right else 1) // 10**6 for left, right in pairs]
@@ -177,7 +177,8 @@ def pair_neighbours(shared: _Shared, left: int, right: int) -> list[tuple[int, I
     return [(left, *best.found()), (right, *their_best.found())]
 
 
-def _measure(source: Readable, split: str) -> Algorithm[Measure]:
+def measure_of(source: Readable, split: str) -> Algorithm[Measure]:
+    """How distances among the samples of a split are computed; refuses features that are not finite."""
     d = source.n_features
     if source.feature_dtype == "uint8":
         return Measure.of_range(np.zeros(d), np.full(d, 255.0))

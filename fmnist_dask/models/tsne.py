@@ -1,4 +1,4 @@
-"""t-SNE: a plane in which images that are near each other stay together."""
+"""t-SNE: a plane in which images that are near each other stay together; fitted on landmarks where there are many."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ from typing import Any, Literal
 import numpy as np
 
 from fmnist_dask.errors import UsageError
-from fmnist_dask.models.neighbours import nearest_neighbours
+from fmnist_dask.models.map_rows import LandmarkChoice, choose_rows
+from fmnist_dask.models.neighbours import measure_of, nearest_neighbours
+from fmnist_dask.passes.parameters import ArrayParameter
 from fmnist_dask.passes.protocol import Algorithm, Call, Readable, Scan, Tasks
+from fmnist_dask.passes.reductions.map_places import MapPlaces
+from fmnist_dask.passes.reductions.rows_at import RowLabels, RowsAt
 from fmnist_dask.passes.reductions.subset import RandomSubset
-from fmnist_dask.typing import AnyArray, FloatArray, IntArray
+from fmnist_dask.typing import AnyArray, BoolArray, FloatArray, IntArray
 
 #: Iterations between two records of the divergence.
 RECORD = 50
@@ -24,6 +28,8 @@ FIRST_MOMENTUM, MOMENTUM = 0.5, 0.8
 LEAST_IMAGES = 5
 #: Standard deviation of the first axis where optimization begins (Kobak and Berens 2019).
 START_SPREAD = 1e-4
+#: Places that are read at a time.
+READ_ROWS = 2**18
 #: Bytes for each image and neighbour while affinities are made, and of the libraries.
 PAIR_BYTES, LIBRARY_BYTES = 80, 2**28
 
@@ -47,9 +53,15 @@ class TSNEOptions:
     learning_rate
         ``auto``: the number of images divided by the exaggeration (Belkina et al. 2019).
     images
-        Images that are placed, at random from all, at most.
+        Images that are on the map, at random from all; ``None`` for all.
     seed
-        Of the images.
+        Of the images, and of the landmarks.
+    landmarks
+        Images that the map is fitted on, at most; the others are placed among them.
+    landmark_choice
+        How they are drawn; see :func:`~fmnist_dask.models.map_rows.choose_rows`.
+    placing_iter
+        Steps that the others are moved by.
     """
 
     perplexity: float = 30.0
@@ -58,8 +70,11 @@ class TSNEOptions:
     n_iter: int = 500
     exaggeration: float = 1.0
     learning_rate: float | Literal["auto"] = "auto"
-    images: int = 100_000
+    images: int | None = None
     seed: int = 0
+    landmarks: int = 100_000
+    landmark_choice: LandmarkChoice = "random"
+    placing_iter: int = 250
 
 
 @dataclass
@@ -69,10 +84,12 @@ class TSNEModel:
     Attributes
     ----------
     rows : int64 array, shape (m,)
-        The images that are placed, ascending.
+        The images that are on the map, ascending.
+    fitted : bool array, shape (m,)
+        Which of them are landmarks.
     embedding : float32 array, shape (m, 2)
     kl_divergence
-        Of affinities in the plane from those among features, in nats.
+        Of affinities in the plane from those among features, in nats; of the landmarks.
     history : float64 array, shape (records, 2)
         Iterations so far, and the divergence then; while clusters are exaggerated, of exaggerated affinities.
     perplexity
@@ -82,6 +99,7 @@ class TSNEModel:
     """
 
     rows: IntArray
+    fitted: BoolArray
     embedding: AnyArray
     kl_divergence: float
     history: FloatArray
@@ -92,36 +110,44 @@ class TSNEModel:
 def images_to_place(
     source: Readable, n: int, options: TSNEOptions, split: str = "all"
 ) -> Algorithm[dict[str, AnyArray]]:
-    """The samples of a split, or a random part of them: ``row`` (ascending), ``features`` (float64), ``label``.
+    """The samples of a split that are to be on the map, and features of the landmarks.
 
-    Parameters
-    ----------
-    n
-        Samples of the split.
+    Returns
+    -------
+    dict
+        ``row`` (of landmarks, ascending), ``features`` (float64); of all on the map ``rows`` (ascending) and ``label``.
 
     Raises
     ------
     UsageError
         Too few samples, features that are not finite.
     """
-    m = min(n, options.images)
+    m = min(n, options.images or n, options.landmarks)
     if m < LEAST_IMAGES:
         raise UsageError(
             f"a map of {m} image{'' if m == 1 else 's'} would show nothing", f"give {LEAST_IMAGES} or more"
         )
-    sample: dict[str, AnyArray] = (yield Scan({"sample": RandomSubset(m, n, options.seed)}, split=split))["sample"]
+    wanted = min(n, options.images or n)
+    if wanted <= options.landmarks:
+        sample = (yield Scan({"sample": RandomSubset(wanted, n, options.seed)}, split=split))["sample"]
+        rows, labels = sample["row"], sample["label"]
+    else:
+        everyone = (yield Scan({"rows": RowLabels()}, split=split))["rows"]
+        chosen = choose_rows(everyone, options.images, options.landmarks, options.landmark_choice, options.seed)
+        rows, labels = chosen.rows, chosen.labels
+        sample = (yield Scan({"sample": RowsAt(ArrayParameter(chosen.landmarks))}, split=split))["sample"]
     features = np.asarray(sample["features"], dtype=np.float64)
     finite = np.isfinite(features).all(axis=1)
     if not finite.all():
         row = int(sample["row"][int(np.flatnonzero(~finite)[0])])
         raise UsageError(f"features of row {row} contain NaN or infinity", "impute these values first")
-    return {**sample, "features": features}
+    return {"row": sample["row"], "features": features, "rows": rows, "label": labels}
 
 
 def tsne(
     source: Readable, sample: dict[str, AnyArray], n: int, options: TSNEOptions, split: str = "all"
 ) -> Algorithm[TSNEModel]:
-    """Place samples in a plane, by their exact nearest neighbours.
+    """Fit the places of landmarks by their exact nearest neighbours, and place the other samples among them.
 
     Parameters
     ----------
@@ -132,8 +158,10 @@ def tsne(
 
     Raises
     ------
+    UsageError
+        Features that are not finite.
     MemoryLimitError
-        The neighbours of all samples do not fit into the driver.
+        The neighbours of all landmarks do not fit into the driver.
     """
     rows, features = sample["row"], sample["features"]
     perplexity = min(options.perplexity, (len(rows) - 1) / 3)
@@ -151,7 +179,35 @@ def tsne(
     shared = (features, places, near.distances)
     work = Tasks("t-SNE", (call,), cost, unit="images", expected=nothing, shared=shared, late=True)
     placed, divergence, history = (yield work)[0]
-    return TSNEModel(rows, placed, divergence, history, perplexity, n)
+    everywhere = yield from _with_others(source, sample, placed, options, split)
+    fitted = np.isin(sample["rows"], rows, assume_unique=True)
+    return TSNEModel(sample["rows"], fitted, everywhere, divergence, history, perplexity, n)
+
+
+def _with_others(
+    source: Readable, sample: dict[str, AnyArray], placed: AnyArray, options: TSNEOptions, split: str
+) -> Algorithm[AnyArray]:
+    """Places of all samples on the map: those of landmarks, and of the others among them."""
+    rows, landmarks = sample["rows"], sample["row"]
+    if len(landmarks) == len(rows):
+        return placed
+    others = np.setdiff1d(rows, landmarks, assume_unique=True)
+    measure = yield from measure_of(source, split)
+    column = MapPlaces(
+        ArrayParameter(sample["features"]),
+        ArrayParameter(placed.astype(np.float64)),
+        ArrayParameter(others),
+        ArrayParameter(measure.shift),
+        measure.scale,
+        options.placing_iter,
+    )
+    found = (yield Scan(columns={"places": column}, split=split))["places"]["place"]
+    everywhere = np.empty((len(rows), 2), dtype=np.float32)
+    for start in range(0, source.n, READ_ROWS):
+        low, high = np.searchsorted(rows, (start, start + READ_ROWS))
+        everywhere[low:high] = found[start : min(start + READ_ROWS, source.n)][rows[low:high] - start]
+    everywhere[np.searchsorted(rows, landmarks)] = placed
+    return everywhere
 
 
 def neighbours_of(m: int, perplexity: float) -> int:

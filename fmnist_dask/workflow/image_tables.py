@@ -90,6 +90,9 @@ def _columns(
             continue
         for suffix, variable in variables.items():
             name = f"{step}{suffix}"
+            if suffix.startswith("="):
+                # A name of its own; the second step that has such a one puts its name before it.
+                name = suffix[1:] if suffix[1:] not in taken else f"{step}_{suffix[1:]}"
             while name in taken:
                 name += "_"  # a step may be called "label", or as another step and its suffix
             taken.add(name)

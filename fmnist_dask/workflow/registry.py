@@ -75,7 +75,8 @@ class StepResult:
         ``label`` are put in after it.
     image_tables
         Name → {suffix: column} of tables with one row for each image of the collection. Steps share them: a column is
-        named by its step and the suffix (``""`` for the step's name alone). Each is one of ``columns``.
+        named by its step and the suffix (``""`` for the step's name alone), or by what follows "=" where the suffix
+        begins so and no earlier step has that name. Each is one of ``columns``.
     features
         The variable, of dimensions (sample, feature), that other steps work on when they name this one as ``on``.
     images

@@ -61,3 +61,19 @@ def test_few_and_unlabelled_images() -> None:
     some = np.where(np.arange(20) < 12, label, -1)
     found = drive(map_quality(source, np.arange(20), some, places, 0), source)
     assert 0 <= found.knn_accuracy <= 1
+
+
+def test_of_large_maps_a_part_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    values, label, places = example()
+    label[::7] = -1
+    source = with_features(values, 64)
+    whole = drive(map_quality(source, np.arange(400), label, places, 0), source)
+    monkeypatch.setattr(module, "EXACT_IMAGES", 100)
+    found = drive(map_quality(source, np.arange(400), label, places, 0), source)
+    assert (found.trustworthiness, found.sampled) == (pytest.approx(whole.trustworthiness, abs=1e-12), whole.sampled)
+    assert found.knn_accuracy == pytest.approx(whole.knn_accuracy, abs=1e-12)
+    assert found.voted == (label >= 0).sum()
+    monkeypatch.setattr(module, "VOTERS", 60)
+    part = drive(map_quality(source, np.arange(400), label, places, 0), source)
+    assert part.voted == 60
+    assert part.knn_accuracy == pytest.approx(whole.knn_accuracy, abs=0.2)

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import openTSNE
 import pytest
 from support import with_features
 
 from fmnist_dask.errors import UsageError
+from fmnist_dask.kernels.neighbours import Measure, Samples, look_for
+from fmnist_dask.models.map_rows import choose_rows
 from fmnist_dask.models.tsne import TSNEModel, TSNEOptions, images_to_place, tsne
 from fmnist_dask.passes.local import drive
+from fmnist_dask.passes.parameters import ArrayParameter
+from fmnist_dask.passes.protocol import Algorithm, Scan
+from fmnist_dask.passes.reductions.map_places import place_by
+from fmnist_dask.passes.reductions.rows_at import RowLabels
 
 QUICK = TSNEOptions(perplexity=10, early_exaggeration_iter=100, n_iter=100)
 
@@ -74,3 +83,83 @@ def test_too_few_and_broken_images_are_refused() -> None:
     values[17, 2] = np.nan
     with pytest.raises(UsageError, match="row 17 contain NaN"):
         place(values)
+
+
+BY_LANDMARKS = replace(QUICK, landmarks=120, placing_iter=60)
+
+
+@pytest.fixture(scope="module")
+def by_landmarks() -> TSNEModel:
+    return place(features(400)[0], BY_LANDMARKS)
+
+
+def test_others_are_placed_among_landmarks(by_landmarks: TSNEModel) -> None:
+    _, label = features(400)
+    assert by_landmarks.fitted.sum() == 120
+    assert len(by_landmarks.rows) == 400
+    assert np.isfinite(by_landmarks.embedding).all()
+    own, others = by_landmarks.embedding[by_landmarks.fitted], by_landmarks.embedding[~by_landmarks.fitted]
+    squares = ((others[:, None] - own) ** 2).sum(axis=2)
+    assert (label[by_landmarks.fitted][squares.argmin(axis=1)] == label[~by_landmarks.fitted]).mean() > 0.98
+
+
+def test_the_places_of_others_do_not_pile_up(by_landmarks: TSNEModel) -> None:
+    own, others = by_landmarks.embedding[by_landmarks.fitted], by_landmarks.embedding[~by_landmarks.fitted]
+    assert len(np.unique(others, axis=0)) > 0.99 * len(others)
+    among = np.sqrt(((own[:, None] - own) ** 2).sum(axis=2))
+    np.fill_diagonal(among, np.inf)
+    to = np.sqrt(((others[:, None] - own) ** 2).sum(axis=2)).min(axis=1)
+    assert 0.2 < np.median(to) / np.median(among.min(axis=1)) < 5
+    assert to.min() > 0
+
+
+@pytest.mark.parametrize("chunk_rows", [37, 256])
+def test_places_of_others_are_the_same_for_any_chunks(by_landmarks: TSNEModel, chunk_rows: int) -> None:
+    other = place(features(400)[0], BY_LANDMARKS, chunk_rows)
+    np.testing.assert_array_equal(other.embedding, by_landmarks.embedding)
+    np.testing.assert_array_equal(other.fitted, by_landmarks.fitted)
+
+
+def test_as_many_landmarks_as_images_are_the_plain_fit() -> None:
+    values, _ = features()
+    model = place(values, replace(QUICK, landmarks=240))
+    assert model.fitted.all()
+    np.testing.assert_array_equal(model.embedding, place(values).embedding)
+
+
+def test_places_are_those_of_opentsne() -> None:
+    values, _ = features(300)
+    few, rest = values[:200].astype(np.float64), values[200:].astype(np.float64)
+    fit = openTSNE.TSNE(perplexity=10, n_iter=100, neighbors="exact", negative_gradient_method="fft", random_state=0)
+    fitted = fit.fit(few)
+    fitted -= (fitted.max(axis=0) + fitted.min(axis=0)) / 2
+    measure = Measure.of_range(values.min(axis=0), values.max(axis=0))
+    index, distances = look_for(Samples(rest, np.arange(100)), few, 15, measure)
+    mine = place_by(ArrayParameter(np.array(fitted)), index, distances, 250)
+    np.testing.assert_allclose(mine, np.asarray(fitted.transform(rest)), atol=1e-6)
+
+
+def everyone_of() -> Algorithm[dict[str, np.ndarray]]:
+    return (yield Scan({"rows": RowLabels()}))["rows"]
+
+
+def test_landmarks_are_drawn_from_each_class() -> None:
+    label = np.repeat([0, 1, 2, -1], [150, 60, 5, 25]).astype(np.int16)
+    source = replace(with_features(features()[0], 50), label=label)
+    everyone = drive(everyone_of(), source)
+    np.testing.assert_array_equal(everyone["label"], label)
+    drawn = choose_rows(everyone, None, 80, "stratified", 0)
+    counts = {which: int((label[drawn.landmarks] == which).sum()) for which in (-1, 0, 1, 2)}
+    assert counts == {-1: 25, 0: 25, 1: 25, 2: 5}
+    assert len(drawn.rows) == 240
+    part = choose_rows(everyone, 100, 40, "random", 0)
+    assert len(part.rows) == 100
+    assert np.isin(part.landmarks, part.rows).all()
+
+
+def test_features_of_others_have_to_be_finite() -> None:
+    values, _ = features(400)
+    drawn = choose_rows({"row": np.arange(400), "label": np.zeros(400, np.int16)}, None, 120, "random", 0)
+    values[np.setdiff1d(drawn.rows, drawn.landmarks)[3], 1] = np.nan
+    with pytest.raises(UsageError, match="NaN"):
+        place(values, BY_LANDMARKS)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from sklearn.metrics import (
@@ -268,3 +269,23 @@ def test_dask_ml_as_engine(start_cluster: Any, tmp_path: Path) -> None:
     centres, labels = found["cluster_centers"].values.reshape(10, -1), found["labels"].values
     assert run.metrics["clusters"]["inertia"] == pytest.approx(exact_inertia(image, centres, labels), rel=1e-9)
     assert found.attrs["engine"] == "dask-ml"
+
+
+def test_a_map_by_tsne_of_landmarks(cluster: Connection, tmp_path: Path) -> None:
+    quick = {"early_exaggeration_iter": 20, "n_iter": 20, "landmarks": 300, "landmark_choice": "stratified"}
+    steps = {
+        "pca": {"uses": "pca", "with": {"n_components": 6}},
+        "map": {"uses": "tsne", "on": "pca", "with": {**quick, "placing_iter": 30, "shown": 10}},
+    }
+    run = run_steps(steps, "digits", cluster, tmp_path)
+    n = run.collection.n
+    assert run.metrics["map"]["n_landmarks"] == 300
+    assert run.metrics["map"]["n_placed"] == n
+    found = run["map"].load()
+    assert (found["fitted"].values == 1).sum() == 300
+    assert np.isfinite(found["embedding"].values).all()
+    table = pq.read_table(run.path / "tables" / "embedding.parquet")
+    assert table.column_names == ["sample", "source_name", "split", "label", "x", "y", "map_fitted"]
+    np.testing.assert_array_equal(np.stack([table["x"], table["y"]], axis=1), found["embedding"].values)
+    page = (run.path / "report.html").read_text(encoding="utf-8")
+    assert "It was fitted on 300 images" in page

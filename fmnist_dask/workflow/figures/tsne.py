@@ -24,7 +24,7 @@ def figures(dataset: xarray.Dataset, context: ReportContext) -> Contribution:
         lead=(
             f"t-SNE lays {chosen}{split} so that those near each other among {space} stay together, about "
             f"{dataset.attrs['perplexity']:.3g} neighbours of each. Distances between groups, and how dense they are, "
-            f"mean little.{_quality(dataset, context)}"
+            f"mean little.{_fitted(dataset)}{_quality(dataset, context)}"
         ),
         axes=("t-SNE 1", "t-SNE 2"),
         basis=f"{chosen}{split}, each in its cell; seeded",
@@ -39,6 +39,17 @@ def figures(dataset: xarray.Dataset, context: ReportContext) -> Contribution:
     return Contribution(sections=tuple(sections))
 
 
+def _fitted(dataset: xarray.Dataset) -> str:
+    """Which images the map was fitted on."""
+    n, landmarks = int(dataset.attrs["n"]), int(dataset.attrs.get("n_landmarks") or dataset.attrs["n"])
+    if landmarks == n:
+        return ""
+    return (
+        f" It was fitted on {count(landmarks, 'image')}; each of the other {n - landmarks:,} was placed by those "
+        "nearest to it, and did not move any."
+    )
+
+
 def _quality(dataset: xarray.Dataset, context: ReportContext) -> str:
     """How well the map keeps neighbours."""
     parts = []
@@ -50,9 +61,9 @@ def _quality(dataset: xarray.Dataset, context: ReportContext) -> str:
             f"Trustworthiness {float(trusted):.3f} (15 neighbours{of}; 1: none is there that does not belong)."
         )
     if accuracy is not None:
-        parts.append(
-            f"Of the labelled images, {100 * float(accuracy):.1f} % are of the class of most of their ten nearest."
-        )
+        voted = int(dataset.attrs.get("n_voted") or dataset.attrs["n"])
+        whose = "the labelled images" if voted == int(dataset.attrs["n"]) else f"{voted:,} labelled images, at random"
+        parts.append(f"Of {whose}, {100 * float(accuracy):.1f} % are of the class of most of their ten nearest.")
     return "".join(f" {part}" for part in parts)
 
 
