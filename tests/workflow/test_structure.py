@@ -46,6 +46,7 @@ def assert_scores(metrics: dict[str, Any], values: np.ndarray, labels: np.ndarra
     assert metrics["calinski_harabasz"] == pytest.approx(calinski_harabasz_score(values, labels), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_clusters_of_pixels_and_of_codes(cluster: Connection, tmp_path: Path) -> None:
     steps = {
         "pca": {"uses": "pca", "split": "train", "with": {"n_components": 6}},
@@ -150,6 +151,7 @@ def test_pixels_are_not_polished_once_more(cluster: Connection, tmp_path: Path) 
 WAYS = {"gaussian_mixture": "n_components", "agglomerative": "n_clusters", "spectral": "n_clusters"}
 
 
+@pytest.mark.slow
 def test_other_ways_to_cluster(cluster: Connection, tmp_path: Path) -> None:
     steps: dict[str, Any] = {"pca": {"uses": "pca", "with": {"n_components": 6}}}
     for name, number in WAYS.items():
@@ -271,6 +273,7 @@ def test_dask_ml_as_engine(start_cluster: Any, tmp_path: Path) -> None:
     assert found.attrs["engine"] == "dask-ml"
 
 
+@pytest.mark.slow
 def test_a_map_by_tsne_of_landmarks(cluster: Connection, tmp_path: Path) -> None:
     quick = {"early_exaggeration_iter": 20, "n_iter": 20, "landmarks": 300, "landmark_choice": "stratified"}
     steps = {
