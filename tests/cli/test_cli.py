@@ -88,6 +88,7 @@ def test_ingest_alone_makes_the_same_collection(finished: Any, cluster: Any, tmp
     assert made.fingerprint == Collection.open(next((place / "collections").glob("*.zarr"))).fingerprint
 
 
+@pytest.mark.slow
 def test_plan_runs_nothing(tmp_path: Path) -> None:
     store = tmp_path / "c.zarr"
     planned = invoke("plan", "explore", "--source-option", "n=100000", "--store", store, "--json")

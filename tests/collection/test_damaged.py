@@ -50,6 +50,7 @@ def check(found: list[dict[str, Any]], memory: dict[str, int], count: int) -> No
     assert {line["kind"] for line in found} >= set(KINDS)
 
 
+@pytest.mark.slow
 def test_a_sample_of_damaged_inputs_is_read_or_quarantined_or_refused() -> None:
     found, memory = outcomes(3, SAMPLED)
     check(found, memory, len(range(3, N_INPUTS, SAMPLED)))

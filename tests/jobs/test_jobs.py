@@ -211,6 +211,7 @@ def test_a_kept_cluster_serves_several_runs_and_is_stopped(terminal: Terminal) -
     assert "no cluster is kept alive" in terminal.call("cluster", "stop", "cluster.yaml")[1]
 
 
+@pytest.mark.slow
 def test_what_is_wrong_is_said_before_anything_begins(terminal: Terminal) -> None:
     _, said = terminal.call("submit", "long.yaml", "--cluster", "nowhere.yaml", code=2)
     assert "no cluster file nowhere.yaml" in said
@@ -223,6 +224,7 @@ def test_what_is_wrong_is_said_before_anything_begins(terminal: Terminal) -> Non
     assert "no runs in runs/" in terminal.call("runs")[0]
 
 
+@pytest.mark.slow
 def test_a_driver_that_cannot_begin_says_why(terminal: Terminal) -> None:
     (terminal.path / "cluster.yaml").write_text("address: tcp://127.0.0.1:9\ntimeout: 2\n")
     run = terminal.submit()

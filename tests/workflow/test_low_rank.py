@@ -113,6 +113,7 @@ def test_complete_images_are_modelled_exactly_and_other_steps_work_on_codes(run)
     assert found.metrics["groups"]["inertia"] > 0
 
 
+@pytest.mark.slow
 def test_filled_images_are_a_source_for_other_workflows(run, tmp_path):
     rng = np.random.default_rng(1)
     smooth = np.kron(random_images(500, (3, 3), seed=2), np.ones((2, 2)))
@@ -204,6 +205,7 @@ def test_more_values_than_pairs_fit_are_modelled_in_turns(run, tmp_path):
     assert found["filled"]["codes"].shape == (300, 4)
 
 
+@pytest.mark.slow
 def test_nonnegative_models_fill_in_by_sums_of_parts(run, tmp_path):
     rng = np.random.default_rng(0)
     parts = rng.random((3, 36)) * (rng.random((3, 36)) < 0.5)
@@ -284,6 +286,7 @@ def test_filled_images_can_be_kept_as_they_are_expected_to_be(run):
         open_source(found.path)
 
 
+@pytest.mark.slow
 def test_pixels_that_are_missing_by_class_are_noticed(run, tmp_path):
     image, label = smooth_images(900, (6, 5)), np.arange(900) % 3
     rng = np.random.default_rng(2)

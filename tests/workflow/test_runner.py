@@ -296,6 +296,7 @@ def test_a_collection_of_other_content_is_not_overwritten(
     assert fmnist_dask.open_collection(first.collection.path).n == N
 
 
+@pytest.mark.slow
 def test_idx_files_of_any_name_run_without_class_names(address: str, tmp_path: Path) -> None:
     write_idx_set(tmp_path / "raw", train=60, test=20)
     run = fmnist_dask.run(
@@ -359,6 +360,7 @@ def test_the_source_of_garments_says_that_it_is_synthetic() -> None:
     assert Garments({"n": 10}).provenance()["synthetic"] is True
 
 
+@pytest.mark.slow
 def test_the_same_place_with_another_source_shows_nothing_of_the_first(
     first: fmnist_dask.Run, address: str, steps: Path, tmp_path: Path
 ) -> None:

@@ -10,7 +10,7 @@ import pydantic
 
 from fmnist_dask.collection.thumbnails import shrink
 from fmnist_dask.passes.protocol import Algorithm, Scan
-from fmnist_dask.passes.reductions.class_sums import ClassSums
+from fmnist_dask.passes.reductions.classes import ClassSums
 from fmnist_dask.passes.reductions.subset import RandomSubset
 from fmnist_dask.report.figures.categories import NONE_COLOUR, category_colours
 from fmnist_dask.report.sheets import background_of, enlarged, png_file, sheet, tinted
