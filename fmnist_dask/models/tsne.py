@@ -12,10 +12,10 @@ import numpy as np
 
 from fmnist_dask.errors import UsageError
 from fmnist_dask.models.map_rows import LandmarkChoice, choose_rows
-from fmnist_dask.models.neighbours import measure_of, nearest_neighbours
+from fmnist_dask.models.neighbours import Neighbours, measure_of, nearest_neighbours
 from fmnist_dask.passes.parameters import ArrayParameter
-from fmnist_dask.passes.protocol import Algorithm, Call, Readable, Scan, Tasks
-from fmnist_dask.passes.reductions.map_places import MapPlaces
+from fmnist_dask.passes.protocol import Algorithm, Call, ColumnArray, Readable, Scan, Tasks
+from fmnist_dask.passes.reductions.map_places import PLACING, Landmarks, MapPlaces
 from fmnist_dask.passes.reductions.rows_at import RowLabels, RowsAt
 from fmnist_dask.passes.reductions.subset import RandomSubset
 from fmnist_dask.typing import AnyArray, BoolArray, FloatArray, IntArray
@@ -96,6 +96,10 @@ class TSNEModel:
         As used.
     n
         Images there were.
+    neighbours, distances
+        For each image of the collection the rows of the landmarks nearest to it, itself left out, nearest first, and
+        how far they are among the features; −1 and NaN where there are none, as for images that are not on the map.
+        Shapes (n of the collection, k).
     """
 
     rows: IntArray
@@ -105,6 +109,8 @@ class TSNEModel:
     history: FloatArray
     perplexity: float
     n: int
+    neighbours: ColumnArray
+    distances: ColumnArray
 
 
 def images_to_place(
@@ -167,47 +173,54 @@ def tsne(
     perplexity = min(options.perplexity, (len(rows) - 1) / 3)
     inside = np.zeros(source.n, dtype=bool)
     inside[rows] = True
-    near = yield from nearest_neighbours(source, inside, neighbours_of(len(rows), perplexity), split)
+    k = neighbours_of(len(rows), perplexity)
+    near = yield from nearest_neighbours(source, inside, max(k, min(len(rows) - 1, PLACING)), split)
     # Places among the images that are placed; one that there is not counts as far away as the farthest.
-    places = np.searchsorted(rows, near.neighbours).astype(np.int64)
+    places = np.searchsorted(rows, near.neighbours[:, :k]).astype(np.int64)
     call = Call(embed, (options, perplexity), len(rows))
     cost = embedding_bytes(len(rows), features.shape[1], perplexity)
 
     def nothing() -> list[Any]:
         return [(np.zeros((len(rows), 2), dtype=np.float32), 0.0, np.zeros((1, 2)))]
 
-    shared = (features, places, near.distances)
+    shared = (features, places, near.distances[:, :k])
     work = Tasks("t-SNE", (call,), cost, unit="images", expected=nothing, shared=shared, late=True)
     placed, divergence, history = (yield work)[0]
-    everywhere = yield from _with_others(source, sample, placed, options, split)
     fitted = np.isin(sample["rows"], rows, assume_unique=True)
-    return TSNEModel(sample["rows"], fitted, everywhere, divergence, history, perplexity, n)
+    everywhere, neighbours, distances = yield from _with_others(source, sample, placed, near, options, split)
+    return TSNEModel(sample["rows"], fitted, everywhere, divergence, history, perplexity, n, neighbours, distances)
 
 
 def _with_others(
-    source: Readable, sample: dict[str, AnyArray], placed: AnyArray, options: TSNEOptions, split: str
-) -> Algorithm[AnyArray]:
-    """Places of all samples on the map: those of landmarks, and of the others among them."""
+    source: Readable, sample: dict[str, AnyArray], placed: AnyArray, near: Neighbours, options: TSNEOptions, split: str
+) -> Algorithm[tuple[AnyArray, ColumnArray, ColumnArray]]:
+    """Places of all samples on the map, of landmarks and of others among them, and their nearest landmarks."""
     rows, landmarks = sample["rows"], sample["row"]
+    near_rows = near.neighbours[:, :PLACING]
+    near_distances = np.where(near_rows < 0, np.nan, near.distances[:, :PLACING]).astype(np.float32)
     if len(landmarks) == len(rows):
-        return placed
-    others = np.setdiff1d(rows, landmarks, assume_unique=True)
+        neighbours = np.full((source.n, near_rows.shape[1]), -1, dtype=np.int64)
+        distances = np.full(neighbours.shape, np.nan, dtype=np.float32)
+        neighbours[landmarks], distances[landmarks] = near_rows, near_distances
+        return placed, neighbours, distances
+    wanted = np.zeros(source.n, dtype=bool)
+    wanted[rows] = True
     measure = yield from measure_of(source, split)
-    column = MapPlaces(
+    known = Landmarks(
+        ArrayParameter(landmarks),
         ArrayParameter(sample["features"]),
         ArrayParameter(placed.astype(np.float64)),
-        ArrayParameter(others),
-        ArrayParameter(measure.shift),
-        measure.scale,
-        options.placing_iter,
+        ArrayParameter(near_rows),
+        ArrayParameter(near_distances),
     )
-    found = (yield Scan(columns={"places": column}, split=split))["places"]["place"]
+    bits, shift = ArrayParameter(np.packbits(wanted)), ArrayParameter(measure.shift)
+    column = MapPlaces(known, bits, shift, measure.scale, options.placing_iter)
+    found = (yield Scan(columns={"places": column}, split=split))["places"]
     everywhere = np.empty((len(rows), 2), dtype=np.float32)
     for start in range(0, source.n, READ_ROWS):
         low, high = np.searchsorted(rows, (start, start + READ_ROWS))
-        everywhere[low:high] = found[start : min(start + READ_ROWS, source.n)][rows[low:high] - start]
-    everywhere[np.searchsorted(rows, landmarks)] = placed
-    return everywhere
+        everywhere[low:high] = found["place"][start : min(start + READ_ROWS, source.n)][rows[low:high] - start]
+    return everywhere, found["neighbour"], found["distance"]
 
 
 def neighbours_of(m: int, perplexity: float) -> int:

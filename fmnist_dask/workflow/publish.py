@@ -17,7 +17,7 @@ from fmnist_dask.passes.columns import ColumnOnDisk
 from fmnist_dask.passes.hashes import values_at
 from fmnist_dask.passes.protocol import ColumnArray, Readable
 from fmnist_dask.typing import AnyArray
-from fmnist_dask.workflow.image_tables import write_image_tables
+from fmnist_dask.workflow.image_tables import Variables, write_image_tables
 from fmnist_dask.workflow.registry import StepResult
 from fmnist_dask.workflow.rundir import RunDirectory
 
@@ -34,13 +34,13 @@ class Published:
     tables
         Names of the tables that are this step's alone.
     image_tables
-        Name → {suffix: variable} of the tables that steps share.
+        Name → {suffix: variable, or variables of a struct's fields} of the tables that steps share.
     pictures
         Names of files of ``pictures/``.
     """
 
     tables: list[str]
-    image_tables: dict[str, dict[str, str]]
+    image_tables: dict[str, dict[str, Variables]]
     pictures: list[str] = field(default_factory=list)
 
 
@@ -63,13 +63,13 @@ def publish(run: RunDirectory, name: str, result: StepResult, source: Readable) 
         _check_pixels(pending / "dataset" / result.pixels, name, source)
     for table, columns in result.tables.items():
         _write_table(pending / f"{table}.parquet", columns, source)
-    write_image_tables(run, name, shared, pending / "dataset", source)
+    written = write_image_tables(run, name, shared, pending / "dataset", source)
     pictures = {f"{name}-{key}.png": content for key, content in result.pictures.items()}
     for file, content in pictures.items():
         (pending / file).write_bytes(content)
     _ensure_root(run.results)
     _replace(pending / "dataset", run.results / name)
-    for table in (*result.tables, *shared):
+    for table in (*result.tables, *written):
         os.replace(pending / f"{table}.parquet", run.tables / f"{table}.parquet")
     if pictures:
         run.pictures.mkdir(exist_ok=True)
@@ -92,15 +92,23 @@ def withdraw(run: RunDirectory, name: str, tables: Iterable[str], pictures: Iter
         (run.pictures / picture).unlink(missing_ok=True)
 
 
-def _variables(name: str, columns: Mapping[str, ColumnArray], result: StepResult) -> dict[str, str]:
-    """Suffix → variable of the dataset that a shared table's column is."""
-    found = {}
-    for suffix, column in columns.items():
-        variable = next((key for key, other in result.columns.items() if other is column), None)
-        if variable is None:
-            raise FmnistDaskError(f'the step {name} has a table column "{suffix}" that is not among its columns')
-        found[suffix] = variable
-    return found
+def _variables(
+    name: str, columns: Mapping[str, ColumnArray | Mapping[str, ColumnArray]], result: StepResult
+) -> dict[str, Variables]:
+    """Suffix → variable of the dataset that a shared table's column is, or variables of a struct's fields."""
+
+    def variable(suffix: str, column: ColumnArray) -> str:
+        for key, other in result.columns.items():
+            if other is column:
+                return key
+        raise FmnistDaskError(f'the step {name} has a table column "{suffix}" that is not among its columns')
+
+    return {
+        suffix: {field: variable(suffix, one) for field, one in column.items()}
+        if isinstance(column, Mapping)
+        else variable(suffix, column)
+        for suffix, column in columns.items()
+    }
 
 
 def _check_features(path: Path, name: str, source: Readable) -> None:

@@ -76,7 +76,8 @@ class StepResult:
     image_tables
         Name → {suffix: column} of tables with one row for each image of the collection. Steps share them: a column is
         named by its step and the suffix (``""`` for the step's name alone), or by what follows "=" where the suffix
-        begins so and no earlier step has that name. Each is one of ``columns``.
+        begins so and no earlier step has that name. Each is one of ``columns``, or a map of field → column with a row
+        of values each, for a struct of lists.
     features
         The variable, of dimensions (sample, feature), that other steps work on when they name this one as ``on``.
     images
@@ -94,7 +95,7 @@ class StepResult:
     n_total: int | None = None
     columns: Mapping[str, ColumnArray] = field(default_factory=dict)
     tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    image_tables: Mapping[str, Mapping[str, ColumnArray]] = field(default_factory=dict)
+    image_tables: Mapping[str, Mapping[str, ColumnArray | Mapping[str, ColumnArray]]] = field(default_factory=dict)
     features: str | None = None
     images: str | None = None
     pixels: str | None = None

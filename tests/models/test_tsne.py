@@ -118,6 +118,33 @@ def test_places_of_others_are_the_same_for_any_chunks(by_landmarks: TSNEModel, c
     other = place(features(400)[0], BY_LANDMARKS, chunk_rows)
     np.testing.assert_array_equal(other.embedding, by_landmarks.embedding)
     np.testing.assert_array_equal(other.fitted, by_landmarks.fitted)
+    for mine, theirs in ((by_landmarks.neighbours, other.neighbours), (by_landmarks.distances, other.distances)):
+        np.testing.assert_array_equal(theirs[0:400], mine[0:400])
+
+
+def nearest_by_hand(values: np.ndarray, among: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    squares = ((values[:, None].astype(np.float64) - values[among]) ** 2).sum(axis=2)
+    squares[among, np.arange(len(among))] = np.inf
+    order = np.argsort(squares, axis=1, kind="stable")[:, :k]
+    return among[order], np.sqrt(np.take_along_axis(squares, order, axis=1))
+
+
+def test_neighbours_are_the_nearest_landmarks(by_landmarks: TSNEModel) -> None:
+    values, _ = features(400)
+    rows, distances = nearest_by_hand(values, by_landmarks.rows[by_landmarks.fitted], 15)
+    np.testing.assert_array_equal(by_landmarks.neighbours[0:400], rows)
+    np.testing.assert_allclose(by_landmarks.distances[0:400], distances, rtol=1e-6)
+
+
+def test_who_is_not_on_the_map_has_no_neighbours() -> None:
+    values, _ = features()
+    for landmarks in (100, 60):
+        model = place(values, replace(QUICK, images=100, landmarks=landmarks, perplexity=3, placing_iter=10))
+        rows, _ = nearest_by_hand(values, model.rows[model.fitted], 15)
+        np.testing.assert_array_equal(model.neighbours[0:240][model.rows], rows[model.rows])
+        absent = np.setdiff1d(np.arange(240), model.rows)
+        assert (model.neighbours[0:240][absent] == -1).all()
+        assert np.isnan(model.distances[0:240][absent]).all()
 
 
 def test_as_many_landmarks_as_images_are_the_plain_fit() -> None:

@@ -279,6 +279,7 @@ def test_a_map_by_tsne_of_landmarks(cluster: Connection, tmp_path: Path) -> None
     steps = {
         "pca": {"uses": "pca", "with": {"n_components": 6}},
         "map": {"uses": "tsne", "on": "pca", "with": {**quick, "placing_iter": 30, "shown": 10}},
+        "clusters": {"uses": "kmeans", "on": "map", "with": {"n_clusters": 4}},
     }
     run = run_steps(steps, "digits", cluster, tmp_path)
     n = run.collection.n
@@ -288,7 +289,20 @@ def test_a_map_by_tsne_of_landmarks(cluster: Connection, tmp_path: Path) -> None
     assert (found["fitted"].values == 1).sum() == 300
     assert np.isfinite(found["embedding"].values).all()
     table = pq.read_table(run.path / "tables" / "embedding.parquet")
-    assert table.column_names == ["sample", "source_name", "split", "label", "x", "y", "map_fitted"]
+    first = ["sample", "source_name", "split", "label"]
+    assert table.column_names == [*first, "x", "y", "map_fitted", "neighbours", "cluster"]
     np.testing.assert_array_equal(np.stack([table["x"], table["y"]], axis=1), found["embedding"].values)
+    # The step that came later stands in the table too.
+    np.testing.assert_array_equal(table["cluster"], run["clusters"]["labels"].values)
+    neighbours = table["neighbours"].to_pylist()
+    np.testing.assert_array_equal([one["ids"] for one in neighbours], found["neighbour"].values)
+    np.testing.assert_array_equal(
+        np.array([one["distances"] for one in neighbours], np.float32), found["neighbour_distance"].values
+    )
+    landmarks = np.flatnonzero(found["fitted"].values == 1)
+    codes = run["pca"]["codes"].values.astype(np.float64)
+    squares = ((codes[:, None] - codes[landmarks]) ** 2).sum(axis=2)
+    squares[landmarks, np.arange(len(landmarks))] = np.inf
+    np.testing.assert_array_equal(landmarks[np.argsort(squares, axis=1, kind="stable")[:, :15]], found["neighbour"])
     page = (run.path / "report.html").read_text(encoding="utf-8")
     assert "It was fitted on 300 images" in page

@@ -1,4 +1,4 @@
-"""A column of places on a map that landmarks span: t-SNE for samples that it was not fitted on."""
+"""Columns of a map that landmarks span: places by t-SNE of samples that it was not fitted on, and near landmarks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fmnist_dask.kernels.neighbours import Measure, Samples, look_for, panel_byt
 from fmnist_dask.kernels.projection import panels
 from fmnist_dask.passes.parameters import ArrayParameter
 from fmnist_dask.passes.protocol import Column, Readable, Variable
-from fmnist_dask.typing import AnyArray, FloatArray, IntArray
+from fmnist_dask.typing import AnyArray, BoolArray, FloatArray, IntArray
 
 #: Landmarks that a sample is placed by: three times openTSNE's perplexity of samples that come later.
 PLACING, PERPLEXITY = 15, 5.0
@@ -29,57 +29,102 @@ LIBRARY_BYTES, PLACED_BYTES = 2**28, 2048
 
 
 @dataclass(frozen=True)
-class MapPlaces(Column):
-    """Place of each sample among landmarks (``place``); NaN for those that are not asked for.
-
-    A sample begins at the median place of its nearest landmarks and is moved by gradients of t-SNE, in which only these
-    attract it and all landmarks repel it. Samples do not act upon each other: the place of one does not depend on which
-    others are in its block.
+class Landmarks:
+    """What a map was fitted on.
 
     Attributes
     ----------
+    rows
+        Of the landmarks, int64, ascending, shape (p,).
     features
-        Of the landmarks, float64, shape (p, d).
+        Float64, shape (p, d).
     places
-        Of the landmarks, float64, shape (p, 2).
+        On the map, float64, shape (p, 2).
+    near_rows, near_distances
+        The nearest other landmarks of each, nearest first, int64 and float32, shape (p, k); −1 and NaN where there are
+        none.
+    """
+
+    rows: ArrayParameter
+    features: ArrayParameter
+    places: ArrayParameter
+    near_rows: ArrayParameter
+    near_distances: ArrayParameter
+
+    @classmethod
+    def of_size(cls, p: int, d: int) -> Landmarks:
+        """As many as that, of so many features, for plans: their values do not matter."""
+        near = ArrayParameter(np.zeros((p, PLACING), np.int64)), ArrayParameter(np.zeros((p, PLACING), np.float32))
+        features, places = ArrayParameter(np.zeros((p, d))), ArrayParameter(np.zeros((p, 2)))
+        return cls(ArrayParameter(np.arange(p)), features, places, *near)
+
+
+@dataclass(frozen=True)
+class MapPlaces(Column):
+    """Place of each sample on a map (``place``), and the landmarks nearest to it (``neighbour``, ``distance``).
+
+    A sample that is no landmark begins at the median place of its nearest landmarks and is moved by gradients of t-SNE,
+    in which only these attract it and all landmarks repel it. Samples do not act upon each other: the place of one does
+    not depend on which others are in its block. Samples that are not asked for have NaN, and −1 for neighbours.
+
+    Attributes
+    ----------
+    landmarks
+        What the others are placed among.
     wanted
-        Rows to place, int64, ascending.
+        A bit for each sample of the collection (:func:`numpy.packbits`): whether it is to be on the map.
     shift, scale
         Of distances; see :class:`~fmnist_dask.kernels.neighbours.Measure`.
     n_iter
         Steps of gradients.
     """
 
-    features: ArrayParameter
-    places: ArrayParameter
+    landmarks: Landmarks
     wanted: ArrayParameter
     shift: ArrayParameter
     scale: float
     n_iter: int
 
     def variables(self, source: Readable) -> dict[str, Variable]:
-        """Two coordinates."""
-        return {"place": Variable("float64", (2,), ("axis",), fill_value=float("nan"), compress=False)}
+        """Two coordinates, as many neighbours as the landmarks have, and how far they are."""
+        k, nowhere = self.landmarks.near_rows.values.shape[1], float("nan")
+        return {
+            "place": Variable("float32", (2,), ("axis",), fill_value=nowhere, compress=False),
+            "neighbour": Variable("int64", (k,), ("neighbour",), fill_value=-1),
+            "distance": Variable("float32", (k,), ("neighbour",), fill_value=nowhere, compress=False),
+        }
 
     def compute(self, block: Block) -> Mapping[str, AnyArray]:
         """Place the samples of a block, some at a time."""
-        found = np.full((len(block), 2), np.nan)
-        rows = self.wanted.values
-        low, high = np.searchsorted(rows, (block.rows[0], block.rows[-1] + 1))
-        here = np.searchsorted(block.rows, rows[low:high])
-        measure = Measure(self.shift.values, self.scale)
-        k = min(PLACING, len(self.places.values))
+        known, k = self.landmarks, self.landmarks.near_rows.values.shape[1]
+        place = np.full((len(block), 2), np.nan, dtype=np.float32)
+        neighbour = np.full((len(block), k), -1, dtype=np.int64)
+        distance = np.full((len(block), k), np.nan, dtype=np.float32)
+        rows = known.rows.values
+        at = np.minimum(np.searchsorted(rows, block.rows), len(rows) - 1)
+        own = rows[at] == block.rows
+        place[own] = known.places.values[at[own]]
+        neighbour[own], distance[own] = known.near_rows.values[at[own]], known.near_distances.values[at[own]]
+        here = np.flatnonzero(self._asked(block.rows) & ~own)
+        measure, asked = Measure(self.shift.values, self.scale), min(PLACING, len(rows))
         for part in panels(block.rows[here], BATCH_ROWS):
             some = here[part]
             samples = Samples(block.features[some], block.rows[some])
-            index, distances = look_for(samples, self.features.values, k, measure)
-            found[some] = place_by(self.places, index, distances, self.n_iter)
-        return {"place": found}
+            index, distances = look_for(samples, known.features.values, asked, measure)
+            place[some] = place_by(known.places, index, distances, self.n_iter)
+            neighbour[some, : min(k, asked)] = rows[index[:, :k]]
+            distance[some, : min(k, asked)] = distances[:, :k]
+        return {"place": place, "neighbour": neighbour, "distance": distance}
+
+    def _asked(self, rows: IntArray) -> BoolArray:
+        asked: BoolArray = (self.wanted.values[rows >> 3] >> (7 - (rows & 7)).astype(np.uint8)) & 1 > 0
+        return asked
 
     def task_bytes(self, source: Readable, rows: int) -> int:
-        """Libraries, a batch, panels of both sides, what is asked of landmarks, and the places."""
+        """Libraries, a batch, panels of both sides, what is asked of landmarks, and what is found."""
         batch = min(rows, BATCH_ROWS) * (PLACED_BYTES + 16 * source.n_features)
-        return LIBRARY_BYTES + batch + panel_bytes(source.n_features) + 64 * len(self.places.values) + 40 * rows
+        p, k = len(self.landmarks.rows.values), int(self.landmarks.near_rows.values.shape[1])
+        return LIBRARY_BYTES + batch + panel_bytes(source.n_features) + 64 * p + (64 + 12 * k) * rows + source.n // 8
 
 
 def place_by(places: ArrayParameter, index: IntArray, distances: FloatArray, n_iter: int) -> FloatArray:

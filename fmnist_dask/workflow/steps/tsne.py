@@ -13,10 +13,10 @@ from fmnist_dask.models.map_rows import LandmarkChoice
 from fmnist_dask.models.neighbours import block_rows, pair_bytes, rounds
 from fmnist_dask.models.tsne import TSNEModel, TSNEOptions, embedding_bytes, images_to_place, neighbours_of, tsne
 from fmnist_dask.passes.parameters import ArrayParameter
-from fmnist_dask.passes.protocol import Algorithm, Scan
+from fmnist_dask.passes.protocol import Algorithm, ColumnArray, Scan
 from fmnist_dask.passes.reductions.codes import cells_of
 from fmnist_dask.passes.reductions.images import ImagesAt
-from fmnist_dask.passes.reductions.map_places import MapPlaces
+from fmnist_dask.passes.reductions.map_places import Landmarks, MapPlaces
 from fmnist_dask.passes.reductions.rows_at import RowLabels, RowsAt
 from fmnist_dask.passes.reductions.subset import RandomSubset
 from fmnist_dask.typing import AnyArray, FloatArray
@@ -47,15 +47,14 @@ def _foresees(
     yield Foreseen("neighbours", calls=calls, task_bytes=cost, shared_bytes=24 * p)
     yield Foreseen("t-SNE", calls=1, task_bytes=embedding_bytes(p, d, perplexity), shared_bytes=8 * p * d)
     if p < m:
-        features, places = ArrayParameter(np.zeros((p, d))), ArrayParameter(np.zeros((p, 2)))
-        wanted, shift = ArrayParameter(np.zeros(m - p, np.int64)), ArrayParameter(np.zeros(d))
-        column = MapPlaces(features, places, wanted, shift, 1.0, placing_iter)
+        bits, shift = ArrayParameter(np.zeros(-(-data.source.n // 8), np.uint8)), ArrayParameter(np.zeros(d))
+        column = MapPlaces(Landmarks.of_size(p, d), bits, shift, 1.0, placing_iter)
         yield Foreseen("places of others", Scan(columns={"places": column}, split=data.split))
 
 
 @step(
     "tsne",
-    version=2,
+    version=3,
     figures="fmnist_dask.workflow.figures.tsne:figures",
     libraries=("numpy", "scipy", "openTSNE"),
     accepts=("on", "images"),
@@ -128,7 +127,8 @@ def tsne_step(
         pictures = (yield Scan({"images": wanted}, split=data.split))["images"]["image"]
     model = yield from tsne(data.source, sample, data.n, options, data.split)
     quality = yield from map_quality(data.source, rows, sample["label"], model.embedding, data.seed, data.split)
-    columns = _columns(model, data.source.n)
+    near = {"neighbour": model.neighbours, "neighbour_distance": model.distances}
+    columns: dict[str, ColumnArray] = {**_columns(model, data.source.n), **near}
     return StepResult(
         dataset=_dataset(model, quality, sample["label"], chosen, pictures, data),
         metrics={
@@ -146,8 +146,15 @@ def tsne_step(
         n_used=len(model.rows),
         n_total=data.source.n,
         columns=columns,
-        # Plain names, by which viewers of maps find them.
-        image_tables={"embedding": {"=x": columns["x"], "=y": columns["y"], "_fitted": columns["fitted"]}},
+        image_tables={
+            "embedding": {
+                # Plain names, by which viewers of maps find them.
+                "=x": columns["x"],
+                "=y": columns["y"],
+                "_fitted": columns["fitted"],
+                "=neighbours": {"ids": columns["neighbour"], "distances": columns["neighbour_distance"]},
+            }
+        },
         features="embedding",
     )
 
