@@ -27,7 +27,7 @@ def pending_steps(
         Forget published results of chosen steps.
     """
     fingerprints: dict[str, str] = {}
-    pending, touched = [], set[str]()
+    pending, touched = [], set[str](run.manifest.get("stale_tables", []))
     for name in ordered(workflow):
         spec = workflow.steps[name]
         inputs = {needed: fingerprints[needed] for needed in sorted(prerequisites(spec, workflow))}
@@ -50,5 +50,6 @@ def pending_steps(
             fresh["status"] = "SKIPPED"
         run.manifest["steps"][name] = fresh
     update_image_tables(run, sorted(touched), collection)
+    run.manifest["stale_tables"] = []
     run.save()
     return pending

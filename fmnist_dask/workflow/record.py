@@ -15,7 +15,7 @@ from fmnist_dask.errors import FmnistDaskError
 from fmnist_dask.passes.probe import resident_bytes
 from fmnist_dask.workflow.fingerprint import blas_names, cpu_name, recorded_versions
 from fmnist_dask.workflow.model import Workflow
-from fmnist_dask.workflow.publish import Published
+from fmnist_dask.workflow.publish import Published, withdraw
 from fmnist_dask.workflow.registry import StepResult
 from fmnist_dask.workflow.rundir import FORMAT_VERSION, RunDirectory, now
 
@@ -73,8 +73,16 @@ def step_outcome(
 
 
 def begin_record(run: RunDirectory, workflow: Workflow, source: Source | Collection, status: str) -> None:
-    """The manifest of a run that begins; records of steps that an earlier one has published are kept."""
+    """The manifest of a run that begins; records of steps that an earlier one has published are kept.
+
+    Results of steps that are no longer in the workflow are taken away; which tables still hold columns of them is noted
+    as ``stale_tables``.
+    """
     previous = run.manifest.get("steps", {})
+    stale = set(run.manifest.get("stale_tables", []))
+    for name in previous.keys() - workflow.steps.keys():
+        withdraw(run, name, previous[name].get("tables", []), previous[name].get("pictures", []))
+        stale |= previous[name].get("image_tables", {}).keys()
     run.manifest |= {
         "format_version": FORMAT_VERSION,
         "run": run.path.name,
@@ -107,6 +115,7 @@ def begin_record(run: RunDirectory, workflow: Workflow, source: Source | Collect
         "bytes_read": 0,
         "error": None,
         "steps": {name: previous.get(name) or fresh_step(workflow, name) for name in workflow.steps},
+        "stale_tables": sorted(stale),
     }
     run.save()
 
