@@ -60,6 +60,9 @@ class Figure:
     legend
         Colours and their meaning, beside the figure or, on narrow pages, above it. Unlike a legend of Bokeh's it
         wraps, and can be read without seeing the figure.
+    zoomable
+        A map that the page's script moves, and whose groups its legend shows and hides; see
+        :func:`fmnist_dask.report.figures.plane.plane_map`.
     """
 
     kind: ClassVar[str] = "figure"
@@ -67,6 +70,7 @@ class Figure:
     title: str = ""
     caption: str = ""
     legend: tuple[Swatch, ...] = ()
+    zoomable: bool = False
 
 
 @dataclass(frozen=True)

@@ -187,6 +187,7 @@ def render(page: Page) -> str:
         page=page,
         resources=_bokeh_script() if figures else Markup(""),
         script=script,
+        zoom=_zoom_script() if any(figure.zoomable for figure in figures) else Markup(""),
         plot=lambda figure: plots[id(figure)],
         group=lambda switch: groups[id(switch)],
         most_choices=max((len(switch.choices) for switch in switches), default=0),
@@ -213,6 +214,12 @@ def _embed(models: list[UIElement]) -> tuple[Markup, list[Markup]]:
 def _bokeh_script() -> Markup:
     # Only the core: no tables, widgets, WebGL or TeX, which would more than double the file.
     return Markup(Resources(mode="inline", components=["bokeh"]).render())  # noqa: S704
+
+
+@functools.cache
+def _zoom_script() -> Markup:
+    text = resources.files("fmnist_dask.report").joinpath("zoom.js").read_text(encoding="utf-8")
+    return Markup(f"<script>\n{text}</script>")  # noqa: S704
 
 
 @functools.cache

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -56,40 +54,3 @@ def signed_picture(values: FloatArray, limit: float, alt: str, caption: Sequence
         steps = len(palette) - 1
         colours = palette[np.rint(np.clip((gray + 1) / 2, 0.0, 1.0) * steps).astype(np.intp)]
     return Picture(data_uri(np.ascontiguousarray(colours)), alt, tuple(caption))
-
-
-def hover_pictures(images: UInt8Array, side: int = 32, budget: int = 1_200_000) -> tuple[list[int], list[str]]:
-    """Addresses of images that figures show on hover: as many as fit into some bytes, spread evenly.
-
-    Parameters
-    ----------
-    images : uint8 array, shape (m, y, x[, channel])
-    side
-        Longer sides are reduced to about this many pixels.
-    budget
-        Bytes of all addresses together.
-
-    Returns
-    -------
-    positions, addresses
-    """
-    if not len(images):
-        return [], []
-    chosen = list(range(len(images)))
-    addresses = [_packed(displayable(image)) for image in shrink(images, side)]
-    needed = sum(map(len, addresses))
-    if needed > budget:
-        few = max(1, len(images) * budget // needed)
-        chosen = np.unique(np.linspace(0, len(images) - 1, few).astype(np.intp)).tolist()
-    return chosen, [addresses[at] for at in chosen]
-
-
-def _packed(image: UInt8Array) -> str:
-    """Grey images as PNG; photographs take a fifth of that as WebP."""
-    if image.ndim == 2:
-        return data_uri(image)
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="WEBP", quality=80)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()

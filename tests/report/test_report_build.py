@@ -29,7 +29,7 @@ def contribution(step_result, kind, uses, split="all"):
 
 def body(page: str) -> str:
     """The page without Bokeh's own code and without pictures."""
-    return re.sub(r"data:image/png;base64,[^\"]+", "…", page[page.index("<body>") :])
+    return re.sub(r"data:image/png;base64,[^\"]+", "…", page[page.rindex("<body>") :])
 
 
 class Addresses(HTMLParser):

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 import xarray as xr
-from bokeh.models import HoverTool, ImageURL, Scatter, Text
+from bokeh.models import HoverTool, Scatter, Text
 from report_support import CELLS, context, pca_result, pictures
 from xarray.backends import BackendArray
 from xarray.core import indexing
@@ -16,7 +16,7 @@ from fmnist_dask.report.blocks import Gallery, Switch, figures_of
 from fmnist_dask.report.figures.categories import CATEGORY_COLOURS, NONE_COLOUR, REST_COLOUR, category_colours
 from fmnist_dask.report.figures.plane import NAME_HEIGHT, NAME_WIDTH, Cells, spread_out
 from fmnist_dask.report.page import Page, assemble, render
-from fmnist_dask.report.pictures import hover_pictures, signed_picture
+from fmnist_dask.report.pictures import signed_picture
 from fmnist_dask.workflow.figures import _plane
 from fmnist_dask.workflow.figures.pca import figures
 
@@ -87,14 +87,14 @@ def test_map_counts_every_image_once(labelled):
     plot = figure.model
     share = 100 * dataset["explained_variance_ratio"].values
     assert plot.xaxis[0].axis_label == f"component 1, {share[0]:.1f} % of variance"
-    assert plot.select_one(ImageURL).anchor == "top_left"
+    assert plot.select_one("overview").glyph.anchor == "top_left"
     points = next(r for r in plot.renderers if isinstance(r.glyph, Scatter)).data_source.data
     assert len(points["row"]) == 50
     assert points["line_0"][7] == f"class: {NAMES[kind[points['row'][7]]]}"
     assert points["colour_0"][7] == CATEGORY_COLOURS[kind[points["row"][7]]]
-    assert all(address.startswith("data:image/png") for address in points["image"])
-    assert "@image" in plot.select_one(HoverTool).tooltips
-    assert "a random sample of 50 images" in figure.caption
+    assert sorted(points["sprite"]) == list(range(50))
+    assert "@sprite" in plot.select_one(HoverTool).tooltips
+    assert "thumbnails of 50 images spread over it" in figure.caption
     names = next(r for r in plot.renderers if isinstance(r.glyph, Text)).data_source.data
     assert names["text"] == list(NAMES)
 
@@ -163,11 +163,7 @@ def test_columns_of_all_images_are_read_in_blocks(labelled, monkeypatch):
     assert max(recorders["plane"].read) == max(recorders["label"].read) == 32
     assert sum(recorders["plane"].read) == 300  # once
     assert blocks.legend == whole.legend
-    pictures_of = [figure.model.select_one(ImageURL) for figure in (whole, blocks)]
-    sources = [
-        next(r for r in figure.model.renderers if r.glyph is glyph).data_source.data["url"]
-        for figure, glyph in zip((whole, blocks), pictures_of, strict=True)
-    ]
+    sources = [figure.model.select_one("overview").data_source.data["url"] for figure in (whole, blocks)]
     assert sources[0] == sources[1]
 
 
@@ -215,15 +211,6 @@ def test_colours_of_few_and_of_many_categories():
     assert colours[288:] == list(CATEGORY_COLOURS)
 
 
-def test_hover_pictures_fit_into_their_bytes():
-    images = np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), dtype=np.uint8)
-    chosen, addresses = hover_pictures(images, budget=20_000)
-    assert 1 < len(chosen) < 40
-    assert chosen == sorted(chosen)
-    assert sum(map(len, addresses)) < 24_000
-    assert hover_pictures(images[:0]) == ([], [])
-
-
 @pytest.mark.parametrize(
     ("shape", "n_components", "classes"),
     [((12, 12), 1, 3), ((64, 64, 3), 4, 3), ((9, 12, 2), 3, 0), ((150, 100), 3, 2), ((8, 8), 6, 300), ((1, 1), 1, 0)],
@@ -236,7 +223,7 @@ def test_any_result_makes_a_page(shape, n_components, classes):
     assert ("map" in sections(part)) == (n_components > 1)
     assert all(section.lead and section.basis for section in part.sections)
     html = render(assemble(Page("t"), {"pca": part}))
-    body = re.sub(r"data:image/[a-z]+;base64,[^\"]+", "…", html[html.index("<body>") :])
+    body = re.sub(r"data:image/[a-z]+;base64,[^\"]+", "…", html[html.rindex("<body>") :])
     assert not {"nan", "inf", "none"} & set(re.sub(r"<[^>]+>", " ", body).lower().split())
     assert len(html) < 4_000_000
     if classes > 12:

@@ -8,11 +8,25 @@ from typing import Any
 
 import numpy as np
 from bokeh.core.properties import value
-from bokeh.models import BasicTicker, ColumnDataSource, HoverTool, ImageURL, Text
+from bokeh.models import (
+    BasicTicker,
+    BooleanFilter,
+    CDSView,
+    ColumnDataSource,
+    CustomJSHover,
+    HoverTool,
+    ImageURL,
+    PanTool,
+    Range1d,
+    Rect,
+    Text,
+    WheelZoomTool,
+)
 from bokeh.plotting import figure
 
 from fmnist_dask.collection.thumbnails import data_uri
 from fmnist_dask.report.figures.categories import from_linear_rgb, linear_rgb
+from fmnist_dask.report.figures.density import Layer
 from fmnist_dask.report.figures.style import FONT, INK, add_hover, chart
 from fmnist_dask.report.words import short
 from fmnist_dask.typing import FloatArray, IntArray, UInt8Array
@@ -23,10 +37,12 @@ FAINTEST = 0.45
 NAME_WIDTH, NAME_HEIGHT = 0.26, 0.06
 #: Proportions of the map: one unit is as long up as across, unless that would make a strip of it.
 LEAST_ASPECT, MOST_ASPECT = 0.95, 1.4
+#: How much closer one can look.
+MOST_ZOOM = 400
 #: Bokeh escapes what it puts in for names of columns; nothing else here comes from data.
 TOOLTIP = (
     '<div style="display: flex; gap: 8px; align-items: center; max-width: 300px; font: 12px sans-serif">'
-    '<img src="@image" alt="" style="width: 64px; height: auto; flex: none; image-rendering: pixelated">'
+    '<img src="@sprite{custom}" alt="" style="width: 64px; height: auto; flex: none; image-rendering: pixelated">'
     "<div><b>row @row{0,0}</b>{lines}</div></div>"
 )
 
@@ -108,44 +124,101 @@ class MapColours:
     field: str
 
 
+@dataclass(frozen=True)
+class Points:
+    """Images that a map shows one by one.
+
+    Attributes
+    ----------
+    source
+        Columns x, y, row, sprite (positions in the sheet), the colours, those of ``lines``, and for each map of the
+        page the group of each point. Maps of one page share it. Its tags hold what :meth:`Sprites.known` says.
+    lines
+        Columns of text to show on hover, one below the other.
+    group
+        Column of the groups.
+    """
+
+    source: ColumnDataSource
+    lines: Sequence[str]
+    group: str
+
+
 def plane_map(
-    cells: Cells, look: MapColours, points: ColumnDataSource | None, lines: Sequence[str], axes: tuple[str, str]
+    cells: Cells, look: MapColours, points: Points | None, axes: tuple[str, str], closer: Sequence[Layer] = ()
 ) -> figure:
     """Cells as a picture, names at their groups' medians, and points that show an image on hover.
+
+    The page's script shows the finer layers and the images themselves to those who look closer, and hides groups. It
+    finds them by their names: ``overview``, ``layer-<group>``, ``points``, ``images``, ``frames``.
 
     Parameters
     ----------
     cells
         Cropped.
-    points
-        Columns x, y, row, image, the colours, and those of ``lines``. Maps of one page share it.
-    lines
-        Columns of text to show on hover, one below the other.
     axes
         Labels of x and y.
+    closer
+        Pictures of each group.
     """
     (left, right), (bottom, top) = cells.edges.tolist()
-    # The toolbar's wheel and pan would catch the scrolling of the page.
-    plot = chart(height=600, x_label=axes[0], y_label=axes[1], x_range=(left, right), y_range=(bottom, top))
+    across, up = right - left, top - bottom
+    x_range = Range1d(left, right, bounds=(left - across, right + across), min_interval=across / MOST_ZOOM)
+    y_range = Range1d(bottom, top, bounds=(bottom - up, top + up), min_interval=up / MOST_ZOOM)
+    plot = chart(height=600, x_label=axes[0], y_label=axes[1], x_range=x_range, y_range=y_range)
+    # Axes keep their width whatever their numbers are.
+    plot.min_border_left = 62
     plot.sizing_mode = "scale_width"
-    plot.aspect_ratio = float(np.clip((right - left) / (top - bottom), LEAST_ASPECT, MOST_ASPECT))
+    plot.aspect_ratio = float(np.clip(across / up, LEAST_ASPECT, MOST_ASPECT))
     picture = ColumnDataSource({"url": [data_uri(cells.raster(look.colours))]})
-    place: dict[str, Any] = {"x": left, "y": top, "w": right - left, "h": top - bottom, "anchor": "top_left"}
-    plot.add_glyph(picture, ImageURL(url="url", **place))
-    if points is not None and len(points.data["x"]):
-        drawn = plot.scatter(
-            "x", "y", source=points, size=5, fill_color={"field": look.field}, line_color="white", line_width=0.5
-        )
-        tooltip = TOOLTIP.replace("{lines}", "".join(f"<br>@{line}" for line in lines))
-        # Points lie one upon another; more pictures than these would cover the map. Older Bokehs show them all.
-        few: dict[str, Any] = {"limit": 3} if "limit" in HoverTool.properties() else {}
-        add_hover(plot, tooltip, [drawn], **few)
+    place: dict[str, Any] = {"x": left, "y": top, "w": across, "h": up, "anchor": "top_left"}
+    plot.add_glyph(picture, ImageURL(url="url", **place), name="overview")
+    for layer in closer:
+        one = ColumnDataSource({"url": [layer.uri]})
+        place = {"x": layer.left, "y": layer.top, "w": layer.width, "h": layer.height, "anchor": "top_left"}
+        plot.add_glyph(one, ImageURL(url="url", **place), name=f"layer-{layer.group}", visible=False)
+    if points is not None and len(points.source.data["x"]):
+        _add_points(plot, look, points)
     _write_names(plot, cells, look)
     for axis in plot.axis:
         axis.ticker = BasicTicker(desired_num_ticks=6)
     plot.grid.grid_line_color = None
     plot.outline_line_color = "#cbd2d9"
+    # Neither is active: the page scrolls over the map until somebody takes hold of it.
+    plot.add_tools(WheelZoomTool(), PanTool())
+    plot.toolbar.active_scroll = plot.toolbar.active_drag = None
     return plot
+
+
+def _add_points(plot: figure, look: MapColours, points: Points) -> None:
+    """Dots, and places for thumbnails, which the page's script fills; both tell of an image on hover."""
+    source = points.source
+    dots = plot.scatter(
+        "x",
+        "y",
+        source=source,
+        size=5,
+        fill_color={"field": look.field},
+        line_color="white",
+        line_width=0.5,
+        view=CDSView(filter=BooleanFilter()),
+        name="points",
+    )
+    dots.tags = [points.group]
+    close = ColumnDataSource({name: [] for name in (*source.data, "url", "across", "up")})
+    across: Any = {"field": "across", "units": "screen"}
+    up: Any = {"field": "up", "units": "screen"}
+    image = ImageURL(url="url", x="x", y="y", w=across, h=up, anchor="center")
+    plot.add_glyph(close, image, name="images", visible=False)
+    edge: Any = {"field": look.field}
+    frame = Rect(x="x", y="y", width=across, height=up, fill_alpha=0, line_color=edge, line_width=2)
+    frames = plot.add_glyph(close, frame, name="frames", visible=False)
+    # The page's script puts its own function in place of this one: pages do not turn texts into code.
+    cut = CustomJSHover(code="")
+    tooltip = TOOLTIP.replace("{lines}", "".join(f"<br>@{line}" for line in points.lines))
+    # Points lie one upon another; more pictures than these would cover the map. Older Bokehs show them all.
+    few: dict[str, Any] = {"limit": 3} if "limit" in HoverTool.properties() else {}
+    add_hover(plot, tooltip, [dots, frames], formatters={"@sprite": cut}, **few)
 
 
 def _write_names(plot: figure, cells: Cells, look: MapColours) -> None:

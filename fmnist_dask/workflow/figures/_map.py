@@ -9,18 +9,22 @@ import numpy as np
 import xarray
 from bokeh.models import ColumnDataSource
 
+from fmnist_dask.kernels.counter_random import random_bits
+from fmnist_dask.kernels.spread import spread_order
 from fmnist_dask.report.figures.categories import NONE_COLOUR
-from fmnist_dask.report.figures.plane import MapColours, plane_map
+from fmnist_dask.report.figures.density import layers
+from fmnist_dask.report.figures.plane import MapColours, Points, plane_map
 from fmnist_dask.report.page import ORDER_MAP, Block, Figure, Section, Swatch, Switch
-from fmnist_dask.report.pictures import hover_pictures
+from fmnist_dask.report.sprites import Sprites, sprites
 from fmnist_dask.report.words import count, listing, share
-from fmnist_dask.typing import FloatArray
+from fmnist_dask.typing import FloatArray, IntArray
 from fmnist_dask.workflow.figures._plane import (
     Groups,
     Labelling,
     Tally,
     cells_of,
     count_cells,
+    edges_of,
     everything,
     group,
     labellings,
@@ -28,8 +32,10 @@ from fmnist_dask.workflow.figures._plane import (
 from fmnist_dask.workflow.figures._text import values
 from fmnist_dask.workflow.registry import ReportContext
 
-#: Points that show their image on hover.
-MOST_POINTS = 1500
+#: Bytes of what is seen closer up, for all colourings of one map.
+LAYER_BYTES = 2_400_000
+#: Random numbers that decide between images of one cell.
+ORDER_STREAM = 9401
 
 
 @dataclass(frozen=True)
@@ -82,18 +88,22 @@ def plane_section(dataset: xarray.Dataset, n: int, context: ReportContext, words
             sought.append((labelling, groups))
     if not sought:
         sought.append((None, everything(n)))
-    picked, addresses = _thumbnails(dataset)
-    rows = values(dataset, "shown_row").astype(np.int64)[picked] if picked else np.zeros(0, np.int64)
+    picked, sheet = _thumbnails(dataset)
+    rows = values(dataset, "shown_row").astype(np.int64)[picked] if sheet else np.zeros(0, np.int64)
     tallies = count_cells(dataset, rows, sought)
-    points, lines = _points(dataset, picked, addresses, sought, tallies) if picked else (None, [])
+    shown = _points(dataset, picked, sheet, sought, tallies) if sheet else None
+    # The first choice is what most look at; each has its share.
+    budget = LAYER_BYTES // len(sought)
     choices: list[tuple[str, tuple[Block, ...]]] = []
     for at, ((drawn, groups), tally) in enumerate(zip(sought, tallies, strict=True)):
-        cells = cells_of(dataset, tally, groups)
+        cells = cells_of(dataset, tally)
         look = MapColours(groups.names, groups.colours, range(groups.own), f"colour_{at}")
-        plot = plane_map(cells, look, points, lines, words.axes)
+        points = Points(*shown, f"group_{at}") if shown else None
+        closer = layers(tally.counts, edges_of(dataset), groups.colours, budget)
+        plot = plane_map(cells, look, points, words.axes, closer)
         caption = _caption(n, len(picked), int(cells.counts.sum(axis=0).max()), drawn)
         legend = _legend(groups) if drawn is not None else ()
-        choices.append((drawn.title if drawn else "images", (Figure(plot, caption=caption, legend=legend),)))
+        choices.append((drawn.title if drawn else "images", (Figure(plot, "", caption, legend, zoomable=True),)))
     return Section(
         title=words.title,
         short=words.short,
@@ -105,42 +115,45 @@ def plane_section(dataset: xarray.Dataset, n: int, context: ReportContext, words
     )
 
 
-def _thumbnails(dataset: xarray.Dataset) -> tuple[list[int], list[str]]:
+def _thumbnails(dataset: xarray.Dataset) -> tuple[IntArray, Sprites | None]:
+    """Which images are shown, so that any number of the first ones is spread over the map, and their thumbnails."""
     if "shown_image" not in dataset or not dataset.sizes["shown"]:
-        return [], []
-    total = dataset.sizes["shown"]
-    # Evenly spaced in a random sample: a random sample again.
-    few = np.unique(np.linspace(0, total - 1, min(total, MOST_POINTS)).astype(np.intp))
-    chosen, addresses = hover_pictures(np.asarray(dataset["shown_image"][few].values))
-    return few[chosen].tolist(), addresses
+        return np.zeros(0, np.int64), None
+    rows = values(dataset, "shown_row").astype(np.int64)
+    order = spread_order(values(dataset, "shown_code").astype(np.float64), random_bits(0, rows, ORDER_STREAM))
+    sheet = sprites(np.asarray(dataset["shown_image"].values)[order])
+    return order[: sheet.count if sheet else 0], sheet
 
 
 def _points(
     dataset: xarray.Dataset,
-    picked: list[int],
-    addresses: list[str],
+    picked: IntArray,
+    sheet: Sprites,
     sought: list[tuple[Labelling | None, Groups]],
     tallies: list[Tally],
 ) -> tuple[ColumnDataSource, list[str]]:
-    """The sample as one source of all maps, and its columns of text."""
+    """The shown images as one source of all maps, and its columns of text."""
     code = values(dataset, "shown_code").astype(np.float32)[picked]
     data: dict[str, Any] = {
         "x": code[:, 0],
         "y": code[:, 1],
         "row": values(dataset, "shown_row")[picked],
-        "image": addresses,
+        "sprite": np.arange(len(picked), dtype=np.int32),
     }
     lines = []
     for at, ((labelling, groups), tally) in enumerate(zip(sought, tallies, strict=True)):
         if labelling is None:
             data[f"colour_{at}"] = [groups.colours[0]] * len(picked)
+            data[f"group_{at}"] = np.zeros(len(picked), np.int32)
             continue
         # A group of negative numbers is only there if any image has one.
         colours = [*groups.colours, NONE_COLOUR]
-        data[f"colour_{at}"] = [colours[which] for which in groups.group_of[tally.codes + 1].tolist()]
+        group = groups.group_of[tally.codes + 1]
+        data[f"colour_{at}"] = [colours[which] for which in group.tolist()]
+        data[f"group_{at}"] = group.astype(np.int32)
         data[f"line_{at}"] = [f"{labelling.title}: {labelling.name(number)}" for number in tally.codes.tolist()]
         lines.append(f"line_{at}")
-    return ColumnDataSource(data), lines
+    return ColumnDataSource(data, tags=[sheet.known()]), lines
 
 
 def _axes(dataset: xarray.Dataset, explained: FloatArray) -> tuple[str, str]:
@@ -173,7 +186,9 @@ def _caption(n: int, points: int, fullest: int, labelling: Labelling | None) -> 
     if labelling is not None:
         kind = "classes" if labelling.class_names else "clusters"
         text += f"Where {kind} share a cell, their colours mix. Names stand at the medians, or close by. "
+    text += "+ and −, or a click and then wheel and drag, look closer (Esc lets go of the map)"
     if points:
-        sample = f"a random sample of {count(points, 'image')}" if points < n else "every image"
-        text += f"Dots: thumbnails for {sample}; point at one for its picture, row and groups."
+        sample = f"of {points:,} images spread over it" if points < n else "of every image"
+        text += f"; closer up, thumbnails {sample} appear. Dots are the same images: point at one"
+    text += ". " + ("The legend hides and shows groups." if labelling is not None else "")
     return text.strip()

@@ -9,6 +9,7 @@ import numpy as np
 import xarray
 
 from fmnist_dask.report.figures.categories import NONE_COLOUR, REST_COLOUR, category_colours, coloured
+from fmnist_dask.report.figures.density import coarser
 from fmnist_dask.report.figures.plane import Cells
 from fmnist_dask.typing import AnyArray, BoolArray, FloatArray, IntArray
 from fmnist_dask.workflow.figures._text import UNLABELLED, values
@@ -16,6 +17,8 @@ from fmnist_dask.workflow.registry import ReportContext
 
 #: Rows read at a time: 1 MiB of the plane's cells.
 BLOCK_ROWS = 2**18
+#: Cells along each side of a map that is looked at as a whole.
+OVERVIEW_CELLS = 320
 #: A labelling with higher numbers than this is no clustering that a map could show.
 MOST_CODES = 2**20
 
@@ -152,7 +155,7 @@ def everything(n: int) -> Groups:
 
 @dataclass
 class Tally:
-    """Counts by group and cell, and the numbers of chosen rows, for one labelling."""
+    """Counts by group and cell, shape (groups, side, side), and the numbers of chosen rows, for one labelling."""
 
     counts: IntArray
     codes: IntArray
@@ -170,7 +173,8 @@ def count_cells(
     """
     plane = dataset["plane"]
     side = cells_across(dataset)
-    made = [Tally(np.zeros(len(g.names) * side**2, np.int64), np.full(len(chosen), -1, np.int64)) for _, g in sought]
+    # Only the pages of cells that hold images are ever touched.
+    made = [Tally(np.zeros((len(g.names), side, side), np.uint32), np.full(len(chosen), -1)) for _, g in sought]
     for rows in blocks(dataset.sizes["sample"]):
         cells = read(plane, rows)
         here = placed(dataset, cells)
@@ -183,7 +187,8 @@ def count_cells(
                 codes = np.maximum(read(labelling.column, rows).astype(np.int64), -1)
                 place = groups.group_of[codes + 1] * side**2 + cell
                 tally.codes[inside] = codes[chosen[inside] - rows.start]
-            tally.counts += np.bincount(place[here], minlength=len(tally.counts))
+            held, times = np.unique(place[here], return_counts=True)
+            tally.counts.reshape(-1)[held] += times.astype(np.uint32)
     return made
 
 
@@ -192,9 +197,14 @@ def cells_across(dataset: xarray.Dataset) -> int:
     return int(dataset["plane"].attrs.get("cells") or dataset.attrs.get("cells") or 320)
 
 
-def cells_of(dataset: xarray.Dataset, tally: Tally, groups: Groups) -> Cells:
-    """The counts as a map's cells."""
-    side = cells_across(dataset)
+def cells_of(dataset: xarray.Dataset, tally: Tally) -> Cells:
+    """The counts as a map's cells: blocks of the plane's, few enough for an overview."""
+    factor = max(1, cells_across(dataset) // OVERVIEW_CELLS)
+    return Cells(coarser(tally.counts, factor), edges_of(dataset)).cropped()
+
+
+def edges_of(dataset: xarray.Dataset) -> FloatArray:
+    """Low and high of both axes, never equal."""
     edges: FloatArray = values(dataset, "plane_edge").astype(np.float64)
     edges[:, 1] = np.where(edges[:, 1] > edges[:, 0], edges[:, 1], edges[:, 0] + 1.0)
-    return Cells(tally.counts.reshape(len(groups.names), side, side), edges).cropped()
+    return edges

@@ -18,7 +18,7 @@ from fmnist_dask.workflow.registry import StepInput
 from fmnist_dask.workflow.steps._names import IMAGE_DIMS, UNLABELLED, unit_of
 
 #: Cells along each side of the map of all images, and room beyond the codes of the sample, as a share of their range.
-CELLS = 320
+CELLS = 1280
 MARGIN = 0.3
 #: Images of which truth, holes and filling are kept for the report; ranks that they are reconstructed at.
 EXAMPLES, EXAMPLE_RANKS = 12, 4

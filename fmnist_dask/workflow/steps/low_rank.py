@@ -75,7 +75,7 @@ def _foresees(
 
 @step(
     "low_rank",
-    version=2,
+    version=3,
     figures="fmnist_dask.workflow.figures.low_rank:figures",
     libraries=("numpy", "scipy"),
     accepts=("mask", "missing", "images"),
@@ -133,7 +133,7 @@ def low_rank_step(
 
 @step(
     "imputed",
-    version=2,
+    version=3,
     figures="fmnist_dask.workflow.figures.low_rank:figures",
     libraries=("numpy", "scipy"),
     accepts=("mask", "missing", "images"),

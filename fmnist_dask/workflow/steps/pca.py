@@ -22,7 +22,7 @@ from fmnist_dask.workflow.registry import Foreseen, StepInput, StepResult, step
 from fmnist_dask.workflow.steps._names import IMAGE_DIMS, unit_of
 
 #: Cells along each side of the map of all images.
-CELLS = 320
+CELLS = 1280
 #: Room beyond the outermost codes of the sample, as a share of their range.
 MARGIN = 0.1
 
@@ -49,6 +49,7 @@ def _width(data: StepInput, *, n_components: int | float | None, **others: Any) 
 
 @step(
     "pca",
+    version=2,
     figures="fmnist_dask.workflow.figures.pca:figures",
     libraries={
         "fmnist-dask": ("numpy", "scipy", "numba"),
