@@ -8,25 +8,17 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import pydantic
 
-from fmnist_dask.models.map_quality import MapQuality, map_quality
-from fmnist_dask.models.map_rows import LandmarkChoice
+from fmnist_dask.models.map_quality import map_quality
+from fmnist_dask.models.map_rows import LandmarkChoice, images_to_place
 from fmnist_dask.models.neighbours import block_rows, pair_bytes, rounds
-from fmnist_dask.models.tsne import TSNEModel, TSNEOptions, embedding_bytes, images_to_place, neighbours_of, tsne
+from fmnist_dask.models.tsne import TSNEOptions, embedding_bytes, neighbours_of, tsne
 from fmnist_dask.passes.parameters import ArrayParameter
 from fmnist_dask.passes.protocol import Algorithm, ColumnArray, Scan
-from fmnist_dask.passes.reductions.codes import cells_of
-from fmnist_dask.passes.reductions.images import ImagesAt
 from fmnist_dask.passes.reductions.map_places import Landmarks, MapPlaces
 from fmnist_dask.passes.reductions.rows_at import RowLabels, RowsAt
 from fmnist_dask.passes.reductions.subset import RandomSubset
-from fmnist_dask.typing import AnyArray, FloatArray
 from fmnist_dask.workflow.registry import Foreseen, StepInput, StepResult, step
-from fmnist_dask.workflow.steps._names import IMAGE_DIMS
-
-#: Cells along each side of the map; the number of those that are nowhere.
-CELLS, NOWHERE = 320, 2**16 - 1
-#: Room beyond the outermost images, as a share of their range.
-MARGIN = 0.02
+from fmnist_dask.workflow.steps._maps import columns_of_map, dataset_of_map, shown_images, table_of_map
 
 
 def _foresees(
@@ -120,17 +112,28 @@ def tsne_step(
     )
     sample = yield from images_to_place(data.source, data.n, options, data.split)
     rows = sample["rows"]
-    chosen = np.unique(np.linspace(0, len(rows) - 1, min(shown, len(rows))).astype(np.int64))
-    pictures = np.zeros((0, *data.source.image_shape), np.uint8)
-    if len(chosen):
-        wanted = ImagesAt(tuple(rows[chosen].tolist()), thumbnails=True)
-        pictures = (yield Scan({"images": wanted}, split=data.split))["images"]["image"]
+    chosen, pictures = yield from shown_images(data, rows, shown)
     model = yield from tsne(data.source, sample, data.n, options, data.split)
     quality = yield from map_quality(data.source, rows, sample["label"], model.embedding, data.seed, data.split)
-    near = {"neighbour": model.neighbours, "neighbour_distance": model.distances}
-    columns: dict[str, ColumnArray] = {**_columns(model, data.source.n), **near}
+    columns: dict[str, ColumnArray] = {
+        **columns_of_map(model.rows, model.embedding, model.fitted, data.source.n),
+        "neighbour": model.neighbours,
+        "neighbour_distance": model.distances,
+    }
     return StepResult(
-        dataset=_dataset(model, quality, sample["label"], chosen, pictures, data),
+        dataset=dataset_of_map(
+            data=data,
+            rows=rows,
+            embedding=model.embedding,
+            fitted=model.fitted,
+            labels=sample["label"],
+            quality=quality,
+            chosen=chosen,
+            pictures=pictures,
+            n_split=model.n,
+            history=model.history,
+            attrs={"perplexity": model.perplexity},
+        ),
         metrics={
             "kl_divergence": model.kl_divergence,
             "trustworthiness": quality.trustworthiness,
@@ -146,68 +149,6 @@ def tsne_step(
         n_used=len(model.rows),
         n_total=data.source.n,
         columns=columns,
-        image_tables={
-            "embedding": {
-                # Plain names, by which viewers of maps find them.
-                "=x": columns["x"],
-                "=y": columns["y"],
-                "_fitted": columns["fitted"],
-                "=neighbours": {"ids": columns["neighbour"], "distances": columns["neighbour_distance"]},
-            }
-        },
+        image_tables={"embedding": table_of_map(columns)},
         features="embedding",
     )
-
-
-def _columns(model: TSNEModel, n: int) -> dict[str, AnyArray]:
-    """For each image its place, and whether the map was fitted on it: 1, 0 for placed, −1 for not on the map."""
-    places = np.full((2, n), np.nan, dtype=np.float32)
-    places[:, model.rows] = model.embedding.T
-    fitted = np.full(n, -1, dtype=np.int8)
-    fitted[model.rows] = model.fitted
-    return {"x": places[0], "y": places[1], "fitted": fitted}
-
-
-def _dataset(
-    model: TSNEModel, quality: MapQuality, known: AnyArray, chosen: AnyArray, pictures: AnyArray, data: StepInput
-) -> Any:
-    import xarray as xr
-
-    n = data.source.n
-    embedding = np.full((n, 2), np.nan, dtype=np.float32)
-    embedding[model.rows] = model.embedding
-    edges = _edges(model.embedding.astype(np.float64))
-    plane = np.full((n, 2), NOWHERE, dtype=np.uint16)
-    plane[model.rows] = cells_of(model.embedding.astype(np.float64), edges, CELLS)
-    labels = np.full(n, -1, dtype=np.int16)
-    labels[model.rows] = known
-    image_dims = IMAGE_DIMS[: pictures.ndim - 1]
-    named = {"long_name": "cell of the map", "cells": CELLS, "nowhere": NOWHERE}
-    return xr.Dataset(
-        {
-            "embedding": (("sample", "axis"), embedding, {"long_name": "place on the map"}),
-            "plane": (("sample", "axis"), plane, named),
-            "label": ("sample", labels, {"long_name": "class"}),
-            "plane_edge": (("axis", "edge"), edges),
-            "history": (("record", "column"), model.history),
-            "shown_row": ("shown", model.rows[chosen]),
-            "shown_code": (("shown", "axis"), model.embedding[chosen]),
-            "shown_image": (("shown", *(f"shown_{dim}" for dim in image_dims)), pictures),
-        },
-        attrs={
-            "split": data.split,
-            "on": data.on,
-            "perplexity": model.perplexity,
-            "n": len(model.rows),
-            "n_split": model.n,
-            "n_landmarks": int(model.fitted.sum()),
-            "n_trusted": quality.sampled,
-            "n_voted": len(model.rows) if quality.voted is None else quality.voted,
-        },
-    )
-
-
-def _edges(places: FloatArray) -> FloatArray:
-    low, high = places.min(axis=0), places.max(axis=0)
-    room = MARGIN * np.where(high > low, high - low, 1.0)
-    return np.stack([low - room, high + room], axis=1)

@@ -1,0 +1,121 @@
+"""What steps that lay images out in a plane have in common: columns, dataset, images to show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from fmnist_dask.models.map_quality import MapQuality
+from fmnist_dask.passes.protocol import Algorithm, ColumnArray, Scan
+from fmnist_dask.passes.reductions.codes import cells_of
+from fmnist_dask.passes.reductions.images import ImagesAt
+from fmnist_dask.typing import AnyArray, BoolArray, FloatArray, IntArray
+from fmnist_dask.workflow.registry import StepInput
+from fmnist_dask.workflow.steps._names import IMAGE_DIMS
+
+#: Cells along each side of the map; the number of those that are nowhere.
+CELLS, NOWHERE = 320, 2**16 - 1
+#: Room beyond the outermost images, as a share of their range.
+MARGIN = 0.02
+
+
+def shown_images(data: StepInput, rows: IntArray, count: int) -> Algorithm[tuple[IntArray, AnyArray]]:
+    """Some of the images of a map, evenly spaced: their places among its rows, and thumbnails."""
+    chosen = np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64))
+    if not len(chosen):
+        return chosen, np.zeros((0, *data.source.image_shape), np.uint8)
+    wanted = ImagesAt(tuple(rows[chosen].tolist()), thumbnails=True)
+    return chosen, (yield Scan({"images": wanted}, split=data.split))["images"]["image"]
+
+
+def columns_of_map(rows: IntArray, embedding: AnyArray, fitted: BoolArray, n: int) -> dict[str, AnyArray]:
+    """For each image its place, and whether the map was fitted on it: 1, 0 for placed, −1 for not on the map."""
+    places = np.full((2, n), np.nan, dtype=np.float32)
+    places[:, rows] = embedding.T
+    which = np.full(n, -1, dtype=np.int8)
+    which[rows] = fitted
+    return {"x": places[0], "y": places[1], "fitted": which}
+
+
+def table_of_map(columns: Mapping[str, ColumnArray]) -> dict[str, ColumnArray | Mapping[str, ColumnArray]]:
+    """Columns of ``tables/embedding.parquet``, with plain names, by which viewers of maps find them."""
+    return {
+        "=x": columns["x"],
+        "=y": columns["y"],
+        "_fitted": columns["fitted"],
+        "=neighbours": {"ids": columns["neighbour"], "distances": columns["neighbour_distance"]},
+    }
+
+
+def dataset_of_map(
+    *,
+    data: StepInput,
+    rows: IntArray,
+    embedding: AnyArray,
+    fitted: BoolArray,
+    labels: AnyArray,
+    quality: MapQuality,
+    chosen: IntArray,
+    pictures: AnyArray,
+    n_split: int,
+    attrs: Mapping[str, Any],
+    history: FloatArray | None = None,
+) -> Any:
+    """The result of a step that made a map, as an xarray Dataset.
+
+    Parameters
+    ----------
+    rows, embedding, fitted, labels
+        The images on the map, ascending, their places, whether it was fitted on them, and their classes.
+    chosen, pictures
+        As :func:`shown_images` finds them.
+    n_split
+        Images there were.
+    attrs
+        What the method has to add.
+    history
+        How the method converged, shape (records, 2).
+    """
+    import xarray as xr
+
+    n = data.source.n
+    everywhere = np.full((n, 2), np.nan, dtype=np.float32)
+    everywhere[rows] = embedding
+    edges = edges_of(embedding.astype(np.float64))
+    plane = np.full((n, 2), NOWHERE, dtype=np.uint16)
+    plane[rows] = cells_of(embedding.astype(np.float64), edges, CELLS)
+    known = np.full(n, -1, dtype=np.int16)
+    known[rows] = labels
+    image_dims = IMAGE_DIMS[: pictures.ndim - 1]
+    named = {"long_name": "cell of the map", "cells": CELLS, "nowhere": NOWHERE}
+    return xr.Dataset(
+        {
+            "embedding": (("sample", "axis"), everywhere, {"long_name": "place on the map"}),
+            "plane": (("sample", "axis"), plane, named),
+            "label": ("sample", known, {"long_name": "class"}),
+            "plane_edge": (("axis", "edge"), edges),
+            **({} if history is None else {"history": (("record", "column"), history)}),
+            "shown_row": ("shown", rows[chosen]),
+            "shown_code": (("shown", "axis"), embedding[chosen]),
+            "shown_image": (("shown", *(f"shown_{dim}" for dim in image_dims)), pictures),
+        },
+        attrs={
+            "split": data.split,
+            "on": data.on,
+            **attrs,
+            "n": len(rows),
+            "n_split": n_split,
+            "n_landmarks": int(fitted.sum()),
+            "n_trusted": quality.sampled,
+            "n_voted": len(rows) if quality.voted is None else quality.voted,
+        },
+    )
+
+
+def edges_of(places: FloatArray) -> FloatArray:
+    """Limits of the map along both axes, with some room, shape (2, 2)."""
+    low, high = places.min(axis=0), places.max(axis=0)
+    room = MARGIN * np.where(high > low, high - low, 1.0)
+    return np.stack([low - room, high + room], axis=1)
