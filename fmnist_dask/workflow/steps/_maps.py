@@ -1,24 +1,50 @@
-"""What steps that lay images out in a plane have in common: columns, dataset, images to show."""
+"""What steps that lay images out in a plane have in common: what is foreseen, columns, dataset, images to show."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from fmnist_dask.models.map_quality import MapQuality
-from fmnist_dask.passes.protocol import Algorithm, ColumnArray, Scan
+from fmnist_dask.models.neighbours import block_rows, pair_bytes, rounds
+from fmnist_dask.passes.parameters import ArrayParameter
+from fmnist_dask.passes.protocol import Algorithm, Column, ColumnArray, Scan
 from fmnist_dask.passes.reductions.codes import cells_of
 from fmnist_dask.passes.reductions.images import ImagesAt
+from fmnist_dask.passes.reductions.rows_at import RowLabels, RowsAt
+from fmnist_dask.passes.reductions.subset import RandomSubset
 from fmnist_dask.typing import AnyArray, BoolArray, FloatArray, IntArray
-from fmnist_dask.workflow.registry import StepInput
+from fmnist_dask.workflow.registry import Foreseen, StepInput
 from fmnist_dask.workflow.steps._names import IMAGE_DIMS
 
 #: Cells along each side of the map; the number of those that are nowhere.
 CELLS, NOWHERE = 320, 2**16 - 1
 #: Room beyond the outermost images, as a share of their range.
 MARGIN = 0.02
+
+
+def foreseen_rows(data: StepInput, m: int, p: int) -> Iterator[Foreseen]:
+    """A map of m images, p of them landmarks: which they are, and features of the landmarks."""
+    if p == m:
+        yield Foreseen("images to place", Scan({"sample": RandomSubset(m, data.n, data.seed)}, split=data.split))
+    else:
+        yield Foreseen("choice of landmarks", Scan({"rows": RowLabels()}, split=data.split))
+        yield Foreseen("landmarks", Scan({"sample": RowsAt(ArrayParameter(np.arange(p)))}, split=data.split))
+
+
+def foreseen_fit(data: StepInput, name: str, p: int, k: int, fit_bytes: int) -> Iterator[Foreseen]:
+    """K neighbours of each of p landmarks, and the map of these."""
+    size = block_rows(data.source, p)
+    calls = max((len(pairs) for pairs in rounds(p, size, k)), default=0)
+    yield Foreseen("neighbours", calls=calls, task_bytes=pair_bytes(data.source, size, k), shared_bytes=24 * p)
+    yield Foreseen(name, calls=1, task_bytes=fit_bytes, shared_bytes=8 * p * data.source.n_features)
+
+
+def foreseen_places(data: StepInput, column: Column) -> Foreseen:
+    """The pass that places the others."""
+    return Foreseen("places of others", Scan(columns={"places": column}, split=data.split))
 
 
 def shown_images(data: StepInput, rows: IntArray, count: int) -> Algorithm[tuple[IntArray, AnyArray]]:

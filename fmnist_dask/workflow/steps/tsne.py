@@ -10,15 +10,20 @@ import pydantic
 
 from fmnist_dask.models.map_quality import map_quality
 from fmnist_dask.models.map_rows import LandmarkChoice, images_to_place
-from fmnist_dask.models.neighbours import block_rows, pair_bytes, rounds
 from fmnist_dask.models.tsne import TSNEOptions, embedding_bytes, neighbours_of, tsne
 from fmnist_dask.passes.parameters import ArrayParameter
-from fmnist_dask.passes.protocol import Algorithm, ColumnArray, Scan
+from fmnist_dask.passes.protocol import Algorithm, ColumnArray
 from fmnist_dask.passes.reductions.map_places import Landmarks, MapPlaces
-from fmnist_dask.passes.reductions.rows_at import RowLabels, RowsAt
-from fmnist_dask.passes.reductions.subset import RandomSubset
 from fmnist_dask.workflow.registry import Foreseen, StepInput, StepResult, step
-from fmnist_dask.workflow.steps._maps import columns_of_map, dataset_of_map, shown_images, table_of_map
+from fmnist_dask.workflow.steps._maps import (
+    columns_of_map,
+    dataset_of_map,
+    foreseen_fit,
+    foreseen_places,
+    foreseen_rows,
+    shown_images,
+    table_of_map,
+)
 
 
 def _foresees(
@@ -28,20 +33,12 @@ def _foresees(
     m, d = min(images or data.n, data.n), data.source.n_features
     p = min(m, landmarks)
     perplexity = min(perplexity, max(p - 1, 1) / 3)
-    if p == m:
-        yield Foreseen("images to place", Scan({"sample": RandomSubset(m, data.n, data.seed)}, split=data.split))
-    else:
-        yield Foreseen("choice of landmarks", Scan({"rows": RowLabels()}, split=data.split))
-        yield Foreseen("landmarks", Scan({"sample": RowsAt(ArrayParameter(np.arange(p)))}, split=data.split))
-    size = block_rows(data.source, p)
-    calls = max((len(pairs) for pairs in rounds(p, size, neighbours_of(p, perplexity))), default=0)
-    cost = pair_bytes(data.source, size, neighbours_of(p, perplexity))
-    yield Foreseen("neighbours", calls=calls, task_bytes=cost, shared_bytes=24 * p)
-    yield Foreseen("t-SNE", calls=1, task_bytes=embedding_bytes(p, d, perplexity), shared_bytes=8 * p * d)
+    yield from foreseen_rows(data, m, p)
+    k = neighbours_of(p, perplexity)
+    yield from foreseen_fit(data, "t-SNE", p, k, embedding_bytes(p, d, perplexity))
     if p < m:
         bits, shift = ArrayParameter(np.zeros(-(-data.source.n // 8), np.uint8)), ArrayParameter(np.zeros(d))
-        column = MapPlaces(Landmarks.of_size(p, d), bits, shift, 1.0, placing_iter)
-        yield Foreseen("places of others", Scan(columns={"places": column}, split=data.split))
+        yield foreseen_places(data, MapPlaces(Landmarks.of_size(p, d), bits, shift, 1.0, placing_iter))
 
 
 @step(
