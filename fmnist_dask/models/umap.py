@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,7 +14,7 @@ from fmnist_dask.models.neighbours import nearest_neighbours
 from fmnist_dask.passes.parameters import ArrayParameter
 from fmnist_dask.passes.protocol import Algorithm, Call, ColumnArray, Readable, Tasks
 from fmnist_dask.passes.reductions.map_places import PLACING, Landmarks
-from fmnist_dask.passes.reductions.umap_places import LIBRARY_BYTES, UMAPPlaces, UMAPPlacing
+from fmnist_dask.passes.reductions.umap_places import LIBRARY_BYTES, UMAPPlaces, UMAPPlacing, umap_alone
 from fmnist_dask.typing import AnyArray, BoolArray, FloatArray, IntArray
 
 #: Bytes for each image and neighbour while the graph is made and its edges are drawn, and for each image.
@@ -168,8 +167,7 @@ def embed(known: tuple[FloatArray, IntArray, FloatArray], options: UMAPOptions) 
     """
     features, neighbours, distances = known
     m, k = len(features), neighbours.shape[1] + 1
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with umap_alone():
         from umap.umap_ import find_ab_params, fuzzy_simplicial_set, noisy_scale_coords, simplicial_set_embedding
 
         random_state = np.random.RandomState(options.seed)

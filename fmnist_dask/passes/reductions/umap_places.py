@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +16,32 @@ from fmnist_dask.typing import AnyArray, FloatArray, IntArray
 
 #: Bytes of umap-learn, of what it imports, and of the machine code that numba makes of it.
 LIBRARY_BYTES = 5 * 2**27
+#: Of a sample's scale to the mean distance of its landmarks: a thousandth in umap-learn, and a little more than what
+#: rounding could make of it.
+LEAST_SCALE = 1.0001e-3
 #: Samples that come later are moved by a quarter of the learning rate, as by ``UMAP.transform``.
 LATER_RATE = 0.25
+
+#: Held while umap-learn works: what numba runs in parallel must not be entered twice in a process on all systems.
+_ALONE = threading.Lock()
+
+
+@contextlib.contextmanager
+def umap_alone() -> Iterator[None]:
+    """Let umap-learn work quietly, on one thread, and once at a time in a process: it holds the interpreter anyway.
+
+    Cores belong to workers; and sums over many threads would depend on how many there are.
+    """
+    import numba
+
+    with _ALONE, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before = numba.get_num_threads()
+        numba.set_num_threads(1)
+        try:
+            yield
+        finally:
+            numba.set_num_threads(before)
 
 
 @dataclass(frozen=True)
@@ -97,15 +124,15 @@ def place_by_umap(places: ArrayParameter, index: IntArray, distances: FloatArray
     known = np.ascontiguousarray(places.values, dtype=np.float32)
     if not m:
         return np.zeros((0, 2), np.float32)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    # In units of each sample's own mean, so that the mean of all decides for none.
+    own = np.ascontiguousarray(distances).mean(axis=1, keepdims=True)
+    near = (distances / np.where(own > 0, own, 1.0)).astype(np.float32)
+    with umap_alone():
         from umap.layouts import optimize_layout_euclidean
         from umap.umap_ import compute_membership_strengths, smooth_knn_dist
 
-        near = distances.astype(np.float32)
-        # Each sample in a call of its own: of many, the mean distance would decide for all.
-        scales = [smooth_knn_dist(near[at : at + 1], float(k), local_connectivity=0.0) for at in range(m)]
-        sigma, rho = (np.concatenate(parts) for parts in zip(*scales, strict=True))
+        sigma, rho = smooth_knn_dist(near, float(k), local_connectivity=0.0)
+        sigma = np.maximum(sigma, np.float32(LEAST_SCALE))
         found = compute_membership_strengths(index.astype(np.int32), near, sigma, rho, bipartite=True)
         strengths = found[2].reshape(m, k)
         start = _weighted_mean(known, index, strengths)
