@@ -11,7 +11,5 @@ from fmnist_dask.workflow.registry import ReportContext
 
 def figures(dataset: xarray.Dataset, context: ReportContext) -> Contribution:
     """Where images lie."""
-    # The image itself is among them, as umap-learn counts.
-    others = int(dataset.attrs["n_neighbors"]) - 1
-    method = Method("UMAP", "umap", f"{others} neighbour{'' if others == 1 else 's'} of each")
+    method = Method("UMAP", "umap", f"{int(dataset.attrs['n_neighbors'])} neighbours of each, itself among them")
     return Contribution(sections=(landmark_map(dataset, context, method),))
