@@ -10,26 +10,20 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fmnist_dask.errors import UsageError
-from fmnist_dask.models.map_rows import LandmarkChoice, choose_rows
-from fmnist_dask.models.neighbours import Neighbours, measure_of, nearest_neighbours
+from fmnist_dask.models.map_others import with_others
+from fmnist_dask.models.map_rows import LandmarkChoice, principal_start
+from fmnist_dask.models.neighbours import nearest_neighbours
 from fmnist_dask.passes.parameters import ArrayParameter
-from fmnist_dask.passes.protocol import Algorithm, Call, ColumnArray, Readable, Scan, Tasks
+from fmnist_dask.passes.protocol import Algorithm, Call, ColumnArray, Readable, Tasks
 from fmnist_dask.passes.reductions.map_places import PLACING, Landmarks, MapPlaces
-from fmnist_dask.passes.reductions.rows_at import RowLabels, RowsAt
-from fmnist_dask.passes.reductions.subset import RandomSubset
 from fmnist_dask.typing import AnyArray, BoolArray, FloatArray, IntArray
 
 #: Iterations between two records of the divergence.
 RECORD = 50
 #: Momentum while clusters are exaggerated, and after (van der Maaten and Hinton 2008).
 FIRST_MOMENTUM, MOMENTUM = 0.5, 0.8
-#: Images below which there is no neighbourhood to keep.
-LEAST_IMAGES = 5
 #: Standard deviation of the first axis where optimization begins (Kobak and Berens 2019).
 START_SPREAD = 1e-4
-#: Places that are read at a time.
-READ_ROWS = 2**18
 #: Bytes for each image and neighbour while affinities are made, and of the libraries.
 PAIR_BYTES, LIBRARY_BYTES = 80, 2**28
 
@@ -113,43 +107,6 @@ class TSNEModel:
     distances: ColumnArray
 
 
-def images_to_place(
-    source: Readable, n: int, options: TSNEOptions, split: str = "all"
-) -> Algorithm[dict[str, AnyArray]]:
-    """The samples of a split that are to be on the map, and features of the landmarks.
-
-    Returns
-    -------
-    dict
-        ``row`` (of landmarks, ascending), ``features`` (float64); of all on the map ``rows`` (ascending) and ``label``.
-
-    Raises
-    ------
-    UsageError
-        Too few samples, features that are not finite.
-    """
-    m = min(n, options.images or n, options.landmarks)
-    if m < LEAST_IMAGES:
-        raise UsageError(
-            f"a map of {m} image{'' if m == 1 else 's'} would show nothing", f"give {LEAST_IMAGES} or more"
-        )
-    wanted = min(n, options.images or n)
-    if wanted <= options.landmarks:
-        sample = (yield Scan({"sample": RandomSubset(wanted, n, options.seed)}, split=split))["sample"]
-        rows, labels = sample["row"], sample["label"]
-    else:
-        everyone = (yield Scan({"rows": RowLabels()}, split=split))["rows"]
-        chosen = choose_rows(everyone, options.images, options.landmarks, options.landmark_choice, options.seed)
-        rows, labels = chosen.rows, chosen.labels
-        sample = (yield Scan({"sample": RowsAt(ArrayParameter(chosen.landmarks))}, split=split))["sample"]
-    features = np.asarray(sample["features"], dtype=np.float64)
-    finite = np.isfinite(features).all(axis=1)
-    if not finite.all():
-        row = int(sample["row"][int(np.flatnonzero(~finite)[0])])
-        raise UsageError(f"features of row {row} contain NaN or infinity", "impute these values first")
-    return {"row": sample["row"], "features": features, "rows": rows, "label": labels}
-
-
 def tsne(
     source: Readable, sample: dict[str, AnyArray], n: int, options: TSNEOptions, split: str = "all"
 ) -> Algorithm[TSNEModel]:
@@ -158,7 +115,7 @@ def tsne(
     Parameters
     ----------
     sample
-        As :func:`images_to_place` returns it.
+        As :func:`~fmnist_dask.models.map_rows.images_to_place` returns it.
     n
         Samples it was drawn from.
 
@@ -187,40 +144,12 @@ def tsne(
     work = Tasks("t-SNE", (call,), cost, unit="images", expected=nothing, shared=shared, late=True)
     placed, divergence, history = (yield work)[0]
     fitted = np.isin(sample["rows"], rows, assume_unique=True)
-    everywhere, neighbours, distances = yield from _with_others(source, sample, placed, near, options, split)
+
+    def column(known: Landmarks, wanted: ArrayParameter, shift: ArrayParameter, scale: float) -> MapPlaces:
+        return MapPlaces(known, wanted, shift, scale, options.placing_iter)
+
+    everywhere, neighbours, distances = yield from with_others(source, sample, placed, near, column, split)
     return TSNEModel(sample["rows"], fitted, everywhere, divergence, history, perplexity, n, neighbours, distances)
-
-
-def _with_others(
-    source: Readable, sample: dict[str, AnyArray], placed: AnyArray, near: Neighbours, options: TSNEOptions, split: str
-) -> Algorithm[tuple[AnyArray, ColumnArray, ColumnArray]]:
-    """Places of all samples on the map, of landmarks and of others among them, and their nearest landmarks."""
-    rows, landmarks = sample["rows"], sample["row"]
-    near_rows = near.neighbours[:, :PLACING]
-    near_distances = np.where(near_rows < 0, np.nan, near.distances[:, :PLACING]).astype(np.float32)
-    if len(landmarks) == len(rows):
-        neighbours = np.full((source.n, near_rows.shape[1]), -1, dtype=np.int64)
-        distances = np.full(neighbours.shape, np.nan, dtype=np.float32)
-        neighbours[landmarks], distances[landmarks] = near_rows, near_distances
-        return placed, neighbours, distances
-    wanted = np.zeros(source.n, dtype=bool)
-    wanted[rows] = True
-    measure = yield from measure_of(source, split)
-    known = Landmarks(
-        ArrayParameter(landmarks),
-        ArrayParameter(sample["features"]),
-        ArrayParameter(placed.astype(np.float64)),
-        ArrayParameter(near_rows),
-        ArrayParameter(near_distances),
-    )
-    bits, shift = ArrayParameter(np.packbits(wanted)), ArrayParameter(measure.shift)
-    column = MapPlaces(known, bits, shift, measure.scale, options.placing_iter)
-    found = (yield Scan(columns={"places": column}, split=split))["places"]
-    everywhere = np.empty((len(rows), 2), dtype=np.float32)
-    for start in range(0, source.n, READ_ROWS):
-        low, high = np.searchsorted(rows, (start, start + READ_ROWS))
-        everywhere[low:high] = found["place"][start : min(start + READ_ROWS, source.n)][rows[low:high] - start]
-    return everywhere, found["neighbour"], found["distance"]
 
 
 def neighbours_of(m: int, perplexity: float) -> int:
@@ -257,7 +186,7 @@ def embed(
 
         jobs = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         places = openTSNE.TSNEEmbedding(
-            _start(features, options.seed),
+            principal_start(features, START_SPREAD, options.seed),
             _affinities(neighbours, distances, perplexity),
             n_jobs=jobs,
             random_state=options.seed,
@@ -276,24 +205,6 @@ def embed(
         round(float(places.kl_divergence), 9),  # the last digits depend on the number of threads
         np.array(history, dtype=np.float64).reshape(-1, 2),
     )
-
-
-def _start(features: FloatArray, seed: int) -> FloatArray:
-    """The first two principal components, scaled down; at random where there are none."""
-    centred = features - features.mean(axis=0)
-    d = centred.shape[1]
-    variance, directions = np.linalg.eigh(centred.T @ centred / len(centred))
-    found = np.zeros((len(features), 2))
-    axes = directions[:, ::-1][:, : min(2, d)]
-    # Signs of eigenvectors are arbitrary: the largest entry is made positive.
-    axes = axes * np.where(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])] < 0, -1.0, 1.0)
-    found[:, : axes.shape[1]] = centred @ axes
-    if variance[-1] <= 0 or not found[:, 0].std():
-        return np.random.default_rng(seed).normal(0.0, START_SPREAD, found.shape)
-    found *= START_SPREAD / found[:, 0].std()
-    flat = found.std(axis=0) == 0
-    found[:, flat] = np.random.default_rng(seed).normal(0.0, START_SPREAD, (len(found), int(flat.sum())))
-    return found
 
 
 def _affinities(neighbours: IntArray, distances: FloatArray, perplexity: float) -> Any:

@@ -13,7 +13,7 @@ import yaml
 from fmnist_dask.errors import UsageError, WorkflowError, nearest
 from fmnist_dask.shipped import shipped_directory
 from fmnist_dask.workflow.model import Report, StepSpec, Workflow
-from fmnist_dask.workflow.registry import all_steps, find_step
+from fmnist_dask.workflow.registry import Step, all_steps, find_step
 
 KeyPath = tuple[str | int, ...]
 #: What ``on`` may say beside the name of a step. A step may bear such a name; ``on`` then still means the images.
@@ -229,6 +229,16 @@ def _check_steps(workflow: Workflow, lines: _Lines) -> None:
             raise _explain(first, place, lines, list(step.parameters.model_fields)) from error
         # Defaults are spelled out: a change of a default must change the fingerprint.
         spec.parameters = checked.model_dump(mode="json")
+        _check_libraries(step, spec, (*at, "uses"), lines)
+
+
+def _check_libraries(step: Step, spec: StepSpec, at: KeyPath, lines: _Lines) -> None:
+    """Whether what decides a step's result is installed: said before the run, not in the midst of it."""
+    missing = step.missing_libraries(spec.parameters)
+    if missing:
+        how = f'pip install "fmnist-dask[{step.extra}]"' if step.extra else f"pip install {' '.join(missing)}"
+        packages = f"the package {missing[0]}" if len(missing) == 1 else f"the packages {', '.join(missing)}"
+        raise lines.error(at, f"the step {step.name} needs {packages}, not installed here", how)
 
 
 def _check_features(name: str, workflow: Workflow, lines: _Lines) -> None:

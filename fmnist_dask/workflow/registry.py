@@ -166,6 +166,8 @@ class Step:
     libraries
         Packages whose version decides the result; part of the fingerprint. By the parameter ``engine`` for steps that
         have one.
+    extra
+        The extra of this package that brings those of them which a plain installation lacks.
     accepts
         What it handles beyond the pixels of all images: ``mask`` (hidden pixels), ``missing`` (pixels without a
         value), ``on`` (features that other steps give), ``images`` (those that other steps keep). The rest is refused.
@@ -188,6 +190,7 @@ class Step:
     gives: frozenset[str] = frozenset()
     foresees: Callable[..., Iterable[Foreseen]] | None = None
     width: Callable[..., int] | None = None
+    extra: str | None = None
 
     def contribution(self, dataset: xarray.Dataset, context: ReportContext) -> Contribution | None:
         """The step's part of the report; ``None`` for a step that draws nothing."""
@@ -203,10 +206,22 @@ class Step:
             return self.libraries
         return self.libraries[parameters["engine"]]
 
+    def missing_libraries(self, parameters: Mapping[str, Any]) -> list[str]:
+        """Those of them that are not installed."""
+        return [name for name in self.libraries_of(parameters) if not _installed(name)]
+
     @property
     def summary(self) -> str:
         """First line of the function's docstring."""
         return (inspect.getdoc(self.function) or "").split("\n")[0]
+
+
+def _installed(distribution: str) -> bool:
+    try:
+        importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 _REGISTERED: dict[str, Step] = {}
@@ -222,13 +237,24 @@ def step(
     gives: Iterable[str] = (),
     foresees: Callable[..., Iterable[Foreseen]] | None = None,
     width: Callable[..., int] | None = None,
+    extra: str | None = None,
 ) -> Callable[[StepFunction], StepFunction]:
     """Register a step. Its keyword-only parameters, with types and defaults, are what ``with`` may say."""
 
     def register(function: StepFunction) -> StepFunction:
         schema = _schema(name, function)
         _REGISTERED[name] = Step(
-            name, function, version, schema, figures, libraries, frozenset(accepts), frozenset(gives), foresees, width
+            name,
+            function,
+            version,
+            schema,
+            figures,
+            libraries,
+            frozenset(accepts),
+            frozenset(gives),
+            foresees,
+            width,
+            extra,
         )
         return function
 

@@ -19,8 +19,9 @@ from fmnist_dask.collection.store import Collection
 from fmnist_dask.collection.views import FeatureCollection
 from fmnist_dask.kernels.neighbours import Measure, Samples, look_for
 from fmnist_dask.models.map_quality import map_quality
+from fmnist_dask.models.map_rows import images_to_place
 from fmnist_dask.models.neighbours import measure_of
-from fmnist_dask.models.tsne import TSNEModel, TSNEOptions, images_to_place, tsne
+from fmnist_dask.models.tsne import TSNEModel, TSNEOptions, tsne
 from fmnist_dask.passes.distributed import DistributedEngine
 from fmnist_dask.passes.local import drive
 from fmnist_dask.passes.parameters import ArrayParameter

@@ -11,8 +11,8 @@ from support import with_features
 
 from fmnist_dask.errors import UsageError
 from fmnist_dask.kernels.neighbours import Measure, Samples, look_for
-from fmnist_dask.models.map_rows import choose_rows
-from fmnist_dask.models.tsne import TSNEModel, TSNEOptions, images_to_place, tsne
+from fmnist_dask.models.map_rows import choose_rows, images_to_place
+from fmnist_dask.models.tsne import TSNEModel, TSNEOptions, tsne
 from fmnist_dask.passes.local import drive
 from fmnist_dask.passes.parameters import ArrayParameter
 from fmnist_dask.passes.protocol import Algorithm, Scan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from fmnist_dask.errors import UsageError, WorkflowError
 from fmnist_dask.shipped import shipped_directory
 from fmnist_dask.workflow.load import find_workflow, load_workflow, prerequisites
+from fmnist_dask.workflow.registry import _REGISTERED, StepInput, StepResult, all_steps, find_step, step
 
 VALID = """\
 name: mine
@@ -132,3 +134,39 @@ def test_an_unknown_workflow_suggests_the_nearest() -> None:
         find_workflow("explor")
     with pytest.raises(WorkflowError, match="no workflow file"):
         find_workflow("nowhere/explore.yaml")
+
+
+@pytest.mark.parametrize(
+    ("libraries", "extra", "message", "remedy"),
+    [
+        (("numpy", "umap-unlearnt"), "map", "the package umap-unlearnt", 'pip install "fmnist-dask[map]"'),
+        (("no-a", "no-b"), None, "the packages no-a, no-b", "pip install no-a no-b"),
+    ],
+)
+def test_a_library_that_is_missing_is_said_before_the_run(
+    tmp_path: Path, libraries: tuple[str, ...], extra: str | None, message: str, remedy: str
+) -> None:
+    all_steps()
+
+    @step("lacks", libraries=libraries, extra=extra)
+    def lacks(data: StepInput) -> StepResult:
+        """Never runs."""
+        raise AssertionError
+
+    all_steps.cache_clear()
+    try:
+        with pytest.raises(WorkflowError) as caught:
+            load(tmp_path, "name: w\nsteps:\n  good: {uses: duplicates}\n  map: {uses: lacks}\n")
+    finally:
+        _REGISTERED.pop("lacks")
+        all_steps.cache_clear()
+    assert caught.value.message.endswith(f"w.yaml:4: the step lacks needs {message}, not installed here")
+    assert caught.value.remedy == remedy
+
+
+def test_umap_names_the_extra_that_brings_it() -> None:
+    umap = find_step("umap")
+    assert "umap-learn" in umap.libraries_of({})
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert not any(line.startswith("umap-learn") for line in project["dependencies"])
+    assert any(line.startswith("umap-learn") for line in project["optional-dependencies"][umap.extra])

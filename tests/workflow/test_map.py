@@ -62,6 +62,28 @@ def test_pictures_lie_beside_the_report_until_they_no_longer_hold(cluster: Conne
     assert not (again.path / "tables" / "clusters.parquet").exists()
 
 
+def maps_stand_side_by_side(run: fmnist_dask.Run) -> None:
+    """A map by t-SNE and one by UMAP: in the table, in the report, and each with a grid of its own."""
+    table = pq.read_table(run.path / "tables" / "embedding.parquet")
+    later = run["umap"].load()
+    assert {"x", "y", "tsne_fitted", "neighbours", "umap_x", "umap_y", "umap_fitted"} <= set(table.column_names)
+    np.testing.assert_array_equal(table["umap_x"], later["embedding"].values[:, 0])
+    np.testing.assert_array_equal(table["x"], run["tsne"]["embedding"].values[:, 0])
+    np.testing.assert_array_equal(table["umap_fitted"], later["fitted"].values)
+    near = table["umap_neighbours"].combine_chunks().field("ids").to_pylist()
+    np.testing.assert_array_equal(near, later["neighbour"].values)
+    assert (later["fitted"].values == 1).sum() == run.metrics["umap"]["n_landmarks"] == 40
+    assert 0.5 < run.metrics["umap"]["trustworthiness"] <= 1
+    cells = run["sheet"]["grid_0"].values
+    np.testing.assert_array_equal(np.sort(cells[cells >= 0]), np.arange(run.collection.n))
+    page = (run.path / "report.html").read_text(encoding="utf-8")
+    assert "cannot be shown" not in page
+    assert page.count('id="umap"') == page.count('id="tsne"') == 1
+    assert "Map by UMAP" in page
+    assert "15 neighbours of each, itself among them" in page
+    assert page.count("It was fitted on 40 images; each of the other 80 was placed") == 2
+
+
 @pytest.mark.slow
 def test_colour_images_have_maps_and_grids_too(cluster: Connection, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
@@ -73,8 +95,11 @@ def test_colour_images_have_maps_and_grids_too(cluster: Connection, tmp_path: Pa
         "pca": {"uses": "pca", "with": {"n_components": 5}},
         "tsne": {"uses": "tsne", "on": "pca", "with": quick},
         "grid": {"uses": "grid", "on": "tsne"},
+        "umap": {"uses": "umap", "on": "pca", "with": {"n_epochs": 20, "landmarks": 40, "placing_epochs": 10}},
+        "sheet": {"uses": "grid", "on": "umap"},
     }
     run = carried_out(steps, cluster, tmp_path, str(source))
+    maps_stand_side_by_side(run)
     cells = run["grid"]["grid_0"].values
     np.testing.assert_array_equal(np.sort(cells[cells >= 0]), np.arange(run.collection.n))
     with Image.open(run.path / "pictures" / "grid-all.png") as picture:

@@ -160,6 +160,7 @@ steps:
   pca:     {uses: pca, on: unique, split: train, with: {n_components: 6}}
   groups:  {uses: kmeans, on: pca, split: train, with: {n_clusters: 4}}
   map:     {uses: tsne, on: pca, split: train}
+  other:   {uses: umap, on: pca, split: train, with: {landmarks: 500}}
   corners: {uses: corners}
   unknown: {uses: kmeans, on: corners, with: {n_clusters: 4}}
 """)
@@ -168,5 +169,7 @@ steps:
     assert passes["groups", "each iteration"]["bytes_read"] == 3000 * 6 * 4
     assert passes["pca", "projection"]["bytes_read"] == 3000 * 784
     assert passes["map", "t-SNE"]["task_bytes"] > 2**28
+    assert passes["other", "UMAP"]["task_bytes"] > 2**29
+    assert passes["other", "places of others"]["bytes_read"] == passes["groups", "each iteration"]["bytes_read"]
     # Nobody knows how many features that step will give.
     assert not [row for row in work if row["steps"] == ["unknown"]]

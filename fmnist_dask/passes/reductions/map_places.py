@@ -1,9 +1,10 @@
-"""Columns of a map that landmarks span: places by t-SNE of samples that it was not fitted on, and near landmarks."""
+"""Columns of a map that landmarks span: places of samples that it was not fitted on, and near landmarks; by t-SNE."""
 
 from __future__ import annotations
 
 import functools
 import warnings
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -24,8 +25,8 @@ PLACING, PERPLEXITY = 15, 5.0
 RATE, EXAGGERATION, MOMENTUM, MOST_GRADIENT = 0.1, 1.5, 0.8, 0.25
 #: Samples that are placed at a time.
 BATCH_ROWS = 2048
-#: Bytes of openTSNE and what it imports, of its grid, and of each sample of a batch.
-LIBRARY_BYTES, PLACED_BYTES = 2**28, 2048
+#: Bytes of openTSNE and what it imports and of its grid; of each sample of a batch, and of each landmark near it.
+LIBRARY_BYTES, PLACED_BYTES, PAIR_BYTES = 2**28, 2048, 128
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,11 @@ class Landmarks:
 
 
 @dataclass(frozen=True)
-class MapPlaces(Column):
+class AmongLandmarks(Column):
     """Place of each sample on a map (``place``), and the landmarks nearest to it (``neighbour``, ``distance``).
 
-    A sample that is no landmark begins at the median place of its nearest landmarks and is moved by gradients of t-SNE,
-    in which only these attract it and all landmarks repel it. Samples do not act upon each other: the place of one does
-    not depend on which others are in its block. Samples that are not asked for have NaN, and −1 for neighbours.
+    Samples do not act upon each other: the place of one does not depend on which others are in its block. Samples that
+    are not asked for have NaN, and −1 for neighbours.
 
     Attributes
     ----------
@@ -75,15 +75,26 @@ class MapPlaces(Column):
         A bit for each sample of the collection (:func:`numpy.packbits`): whether it is to be on the map.
     shift, scale
         Of distances; see :class:`~fmnist_dask.kernels.neighbours.Measure`.
-    n_iter
-        Steps of gradients.
     """
 
     landmarks: Landmarks
     wanted: ArrayParameter
     shift: ArrayParameter
     scale: float
-    n_iter: int
+
+    @property
+    @abstractmethod
+    def asked(self) -> int:
+        """Landmarks that a sample is placed by."""
+
+    @property
+    @abstractmethod
+    def library_bytes(self) -> int:
+        """Memory of what places them, and of what it knows of the map."""
+
+    @abstractmethod
+    def place(self, index: IntArray, distances: FloatArray) -> AnyArray:
+        """Places of samples by their nearest landmarks, both of shape (m, asked); shape (m, 2)."""
 
     def variables(self, source: Readable) -> dict[str, Variable]:
         """Two coordinates, as many neighbours as the landmarks have, and how far they are."""
@@ -106,12 +117,12 @@ class MapPlaces(Column):
         place[own] = known.places.values[at[own]]
         neighbour[own], distance[own] = known.near_rows.values[at[own]], known.near_distances.values[at[own]]
         here = np.flatnonzero(self._asked(block.rows) & ~own)
-        measure, asked = Measure(self.shift.values, self.scale), min(PLACING, len(rows))
+        measure, asked = Measure(self.shift.values, self.scale), min(self.asked, len(rows))
         for part in panels(block.rows[here], BATCH_ROWS):
             some = here[part]
             samples = Samples(block.features[some], block.rows[some])
             index, distances = look_for(samples, known.features.values, asked, measure)
-            place[some] = place_by(known.places, index, distances, self.n_iter)
+            place[some] = self.place(index, distances)
             neighbour[some, : min(k, asked)] = rows[index[:, :k]]
             distance[some, : min(k, asked)] = distances[:, :k]
         return {"place": place, "neighbour": neighbour, "distance": distance}
@@ -122,9 +133,40 @@ class MapPlaces(Column):
 
     def task_bytes(self, source: Readable, rows: int) -> int:
         """Libraries, a batch, panels of both sides, what is asked of landmarks, and what is found."""
-        batch = min(rows, BATCH_ROWS) * (PLACED_BYTES + 16 * source.n_features)
+        batch = min(rows, BATCH_ROWS) * (PLACED_BYTES + PAIR_BYTES * self.asked + 16 * source.n_features)
         p, k = len(self.landmarks.rows.values), int(self.landmarks.near_rows.values.shape[1])
-        return LIBRARY_BYTES + batch + panel_bytes(source.n_features) + 64 * p + (64 + 12 * k) * rows + source.n // 8
+        found = (64 + 12 * k) * rows + 64 * p + source.n // 8
+        return self.library_bytes + batch + panel_bytes(source.n_features) + found
+
+
+@dataclass(frozen=True)
+class MapPlaces(AmongLandmarks):
+    """Places on a map by t-SNE.
+
+    A sample that is no landmark begins at the median place of its nearest landmarks and is moved by gradients of t-SNE,
+    in which only these attract it and all landmarks repel it.
+
+    Attributes
+    ----------
+    n_iter
+        Steps of gradients.
+    """
+
+    n_iter: int
+
+    @property
+    def asked(self) -> int:
+        """As many as openTSNE takes."""
+        return PLACING
+
+    @property
+    def library_bytes(self) -> int:
+        """OpenTSNE."""
+        return LIBRARY_BYTES
+
+    def place(self, index: IntArray, distances: FloatArray) -> AnyArray:
+        """By gradients."""
+        return place_by(self.landmarks.places, index, distances, self.n_iter)
 
 
 def place_by(places: ArrayParameter, index: IntArray, distances: FloatArray, n_iter: int) -> FloatArray:

@@ -1,9 +1,8 @@
-"""What steps that make maps leave behind, whatever placed the images."""
+"""What steps that lay images out in a plane have in common: what is foreseen, columns, dataset, images to show."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,11 +10,15 @@ import numpy as np
 from fmnist_dask.kernels.counter_random import random_bits
 from fmnist_dask.kernels.spread import spread_order
 from fmnist_dask.models.map_quality import MapQuality
-from fmnist_dask.passes.protocol import Algorithm, ColumnArray, Scan
+from fmnist_dask.models.neighbours import block_rows, pair_bytes, rounds
+from fmnist_dask.passes.parameters import ArrayParameter
+from fmnist_dask.passes.protocol import Algorithm, Column, ColumnArray, Scan
 from fmnist_dask.passes.reductions.codes import cells_of
 from fmnist_dask.passes.reductions.images import ImagesAt
+from fmnist_dask.passes.reductions.rows_at import RowLabels, RowsAt
+from fmnist_dask.passes.reductions.subset import RandomSubset
 from fmnist_dask.typing import AnyArray, BoolArray, FloatArray, IntArray
-from fmnist_dask.workflow.registry import StepInput
+from fmnist_dask.workflow.registry import Foreseen, StepInput
 from fmnist_dask.workflow.steps._names import IMAGE_DIMS
 
 #: Cells along each side of the map; the number of those that are nowhere.
@@ -26,109 +29,139 @@ MARGIN = 0.02
 CANDIDATES, SHOWN_STREAM = 200_000, 9402
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """A map.
-
-    Attributes
-    ----------
-    rows : int64 array, shape (m,)
-        Images on it, ascending.
-    places : float32 array, shape (m, 2)
-    labels : int array, shape (m,)
-    chosen : int64 array, shape (s,)
-        Positions, among these, of the images that are shown one by one.
-    pictures : uint8 array, shape (s, y, x[, channel])
-        Their thumbnails.
-    """
-
-    rows: IntArray
-    places: AnyArray
-    labels: AnyArray
-    chosen: IntArray
-    pictures: AnyArray
+def foreseen_rows(data: StepInput, m: int, p: int) -> Iterator[Foreseen]:
+    """A map of m images, p of them landmarks: which they are, and features of the landmarks."""
+    if p == m:
+        yield Foreseen("images to place", Scan({"sample": RandomSubset(m, data.n, data.seed)}, split=data.split))
+    else:
+        yield Foreseen("choice of landmarks", Scan({"rows": RowLabels()}, split=data.split))
+        yield Foreseen("landmarks", Scan({"sample": RowsAt(ArrayParameter(np.arange(p)))}, split=data.split))
 
 
-def chosen_to_show(rows: IntArray, places: AnyArray, count: int, seed: int) -> IntArray:
+def foreseen_fit(data: StepInput, name: str, p: int, k: int, fit_bytes: int) -> Iterator[Foreseen]:
+    """K neighbours of each of p landmarks, and the map of these."""
+    size = block_rows(data.source, p)
+    calls = max((len(pairs) for pairs in rounds(p, size, k)), default=0)
+    yield Foreseen("neighbours", calls=calls, task_bytes=pair_bytes(data.source, size, k), shared_bytes=24 * p)
+    yield Foreseen(name, calls=1, task_bytes=fit_bytes, shared_bytes=8 * p * data.source.n_features)
+
+
+def foreseen_places(data: StepInput, column: Column) -> Foreseen:
+    """The pass that places the others."""
+    return Foreseen("places of others", Scan(columns={"places": column}, split=data.split))
+
+
+def foreseen_thumbnails(data: StepInput, count: int) -> Iterator[Foreseen]:
+    """Thumbnails of so many images."""
+    if count:
+        yield Foreseen("thumbnails", Scan({"images": ImagesAt(tuple(range(count)))}, split=data.split))
+
+
+def chosen_to_show(rows: IntArray, embedding: AnyArray, count: int, seed: int) -> IntArray:
     """Positions of so many images that are spread evenly over a map, ascending; the same for any chunking."""
     priority = random_bits(seed, rows, SHOWN_STREAM)
     some = np.sort(np.argsort(priority, kind="stable")[:CANDIDATES])
-    order = spread_order(places[some].astype(np.float64), priority[some])
+    order = spread_order(embedding[some].astype(np.float64), priority[some])
     return np.sort(some[order[:count]])
 
 
-def thumbnails_of(data: StepInput, rows: IntArray) -> Algorithm[AnyArray]:
-    """Thumbnails of some rows, ascending."""
-    if not len(rows):
-        return np.zeros((0, *data.source.image_shape), np.uint8)
-    wanted = ImagesAt(tuple(rows.tolist()), thumbnails=True)
-    pictures: AnyArray = (yield Scan({"images": wanted}, split=data.split))["images"]["image"]
-    return pictures
+def shown_images(
+    data: StepInput, rows: IntArray, embedding: AnyArray, count: int
+) -> Algorithm[tuple[IntArray, AnyArray]]:
+    """Some of the images of a map, spread evenly over it: their places among its rows, and thumbnails."""
+    chosen = chosen_to_show(rows, embedding, count, data.seed)
+    if not len(chosen):
+        return chosen, np.zeros((0, *data.source.image_shape), np.uint8)
+    wanted = ImagesAt(tuple(rows[chosen].tolist()), thumbnails=True)
+    return chosen, (yield Scan({"images": wanted}, split=data.split))["images"]["image"]
 
 
-def columns_of_map(rows: IntArray, places: AnyArray, fitted: BoolArray, n: int) -> dict[str, AnyArray]:
+def columns_of_map(rows: IntArray, embedding: AnyArray, fitted: BoolArray, n: int) -> dict[str, AnyArray]:
     """For each image its place, and whether the map was fitted on it: 1, 0 for placed, −1 for not on the map."""
-    found = np.full((2, n), np.nan, dtype=np.float32)
-    found[:, rows] = places.T
-    known = np.full(n, -1, dtype=np.int8)
-    known[rows] = fitted
-    return {"x": found[0], "y": found[1], "fitted": known}
+    places = np.full((2, n), np.nan, dtype=np.float32)
+    places[:, rows] = embedding.T
+    which = np.full(n, -1, dtype=np.int8)
+    which[rows] = fitted
+    return {"x": places[0], "y": places[1], "fitted": which}
 
 
-def tables_of_map(columns: Mapping[str, ColumnArray]) -> dict[str, dict[str, Any]]:
-    """The columns as those of ``embedding.parquet``, under the plain names by which viewers of maps find them."""
-    near = {"ids": columns["neighbour"], "distances": columns["neighbour_distance"]}
+def table_of_map(columns: Mapping[str, ColumnArray]) -> dict[str, ColumnArray | Mapping[str, ColumnArray]]:
+    """Columns of ``tables/embedding.parquet``, with plain names, by which viewers of maps find them."""
     return {
-        "embedding": {"=x": columns["x"], "=y": columns["y"], "_fitted": columns["fitted"], "=neighbours": near},
+        "=x": columns["x"],
+        "=y": columns["y"],
+        "_fitted": columns["fitted"],
+        "=neighbours": {"ids": columns["neighbour"], "distances": columns["neighbour_distance"]},
     }
 
 
 def dataset_of_map(
-    data: StepInput, drawn: Drawn, quality: MapQuality, more: Mapping[str, Any], attrs: Mapping[str, Any]
+    *,
+    data: StepInput,
+    rows: IntArray,
+    embedding: AnyArray,
+    fitted: BoolArray,
+    labels: AnyArray,
+    quality: MapQuality,
+    chosen: IntArray,
+    pictures: AnyArray,
+    n_split: int,
+    attrs: Mapping[str, Any],
+    history: FloatArray | None = None,
 ) -> Any:
-    """The result of a step that makes a map.
+    """The result of a step that made a map, as an xarray Dataset.
 
     Parameters
     ----------
-    more, attrs
-        Further variables and attributes of the step's own.
+    rows, embedding, fitted, labels
+        The images on the map, ascending, their places, whether it was fitted on them, and their classes.
+    chosen, pictures
+        As :func:`shown_images` finds them.
+    n_split
+        Images there were.
+    attrs
+        What the method has to add.
+    history
+        How the method converged, shape (records, 2).
     """
     import xarray as xr
 
-    n, places = data.source.n, drawn.places.astype(np.float64)
-    embedding = np.full((n, 2), np.nan, dtype=np.float32)
-    embedding[drawn.rows] = drawn.places
-    edges = edges_of_map(places)
+    n = data.source.n
+    everywhere = np.full((n, 2), np.nan, dtype=np.float32)
+    everywhere[rows] = embedding
+    edges = edges_of(embedding.astype(np.float64))
     plane = np.full((n, 2), NOWHERE, dtype=np.uint16)
-    plane[drawn.rows] = cells_of(places, edges, CELLS)
-    labels = np.full(n, -1, dtype=np.int16)
-    labels[drawn.rows] = drawn.labels
-    image_dims = IMAGE_DIMS[: drawn.pictures.ndim - 1]
+    plane[rows] = cells_of(embedding.astype(np.float64), edges, CELLS)
+    known = np.full(n, -1, dtype=np.int16)
+    known[rows] = labels
+    image_dims = IMAGE_DIMS[: pictures.ndim - 1]
     named = {"long_name": "cell of the map", "cells": CELLS, "nowhere": NOWHERE}
     return xr.Dataset(
         {
-            "embedding": (("sample", "axis"), embedding, {"long_name": "place on the map"}),
+            "embedding": (("sample", "axis"), everywhere, {"long_name": "place on the map"}),
             "plane": (("sample", "axis"), plane, named),
-            "label": ("sample", labels, {"long_name": "class"}),
+            "label": ("sample", known, {"long_name": "class"}),
             "plane_edge": (("axis", "edge"), edges),
-            "shown_row": ("shown", drawn.rows[drawn.chosen]),
-            "shown_code": (("shown", "axis"), drawn.places[drawn.chosen]),
-            "shown_image": (("shown", *(f"shown_{dim}" for dim in image_dims)), drawn.pictures),
-            **more,
+            **({} if history is None else {"history": (("record", "column"), history)}),
+            "shown_row": ("shown", rows[chosen]),
+            "shown_code": (("shown", "axis"), embedding[chosen]),
+            "shown_image": (("shown", *(f"shown_{dim}" for dim in image_dims)), pictures),
         },
         attrs={
             "split": data.split,
             "on": data.on,
-            "n": len(drawn.rows),
-            "n_trusted": quality.sampled,
-            "n_voted": len(drawn.rows) if quality.voted is None else quality.voted,
             **attrs,
+            "n": len(rows),
+            "n_split": n_split,
+            "n_landmarks": int(fitted.sum()),
+            "n_trusted": quality.sampled,
+            "n_voted": len(rows) if quality.voted is None else quality.voted,
         },
     )
 
 
-def edges_of_map(places: FloatArray) -> FloatArray:
-    """Low and high of both axes, with some room."""
+def edges_of(places: FloatArray) -> FloatArray:
+    """Limits of the map along both axes, with some room, shape (2, 2)."""
     low, high = places.min(axis=0), places.max(axis=0)
     room = MARGIN * np.where(high > low, high - low, 1.0)
     return np.stack([low - room, high + room], axis=1)

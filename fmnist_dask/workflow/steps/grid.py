@@ -62,7 +62,7 @@ def _check(data: StepInput) -> None:
     if data.source.n_features != 2:
         raise UsageError(
             f"a grid is made of places in a plane, of two features; {data.on} has {data.source.n_features:,}",
-            'name a step that gives two as "on", for instance a tsne',
+            'name a step that gives two as "on", for instance a tsne or a umap',
         )
 
 
@@ -129,7 +129,7 @@ def grid_step(
 ) -> Algorithm[StepResult]:
     """Lay the images of a map side by side in a grid without gaps, each near its place (linear assignment).
 
-    Works on places in a plane: ``on: tsne``.
+    Works on places in a plane: ``on: tsne``, ``on: umap``.
 
     Parameters
     ----------

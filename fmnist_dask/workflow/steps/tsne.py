@@ -9,23 +9,21 @@ import numpy as np
 import pydantic
 
 from fmnist_dask.models.map_quality import map_quality
-from fmnist_dask.models.map_rows import LandmarkChoice
-from fmnist_dask.models.neighbours import block_rows, pair_bytes, rounds
-from fmnist_dask.models.tsne import TSNEOptions, embedding_bytes, images_to_place, neighbours_of, tsne
+from fmnist_dask.models.map_rows import LandmarkChoice, images_to_place
+from fmnist_dask.models.tsne import TSNEOptions, embedding_bytes, neighbours_of, tsne
 from fmnist_dask.passes.parameters import ArrayParameter
-from fmnist_dask.passes.protocol import Algorithm, ColumnArray, Scan
-from fmnist_dask.passes.reductions.images import ImagesAt
+from fmnist_dask.passes.protocol import Algorithm, ColumnArray
 from fmnist_dask.passes.reductions.map_places import Landmarks, MapPlaces
-from fmnist_dask.passes.reductions.rows_at import RowLabels, RowsAt
-from fmnist_dask.passes.reductions.subset import RandomSubset
 from fmnist_dask.workflow.registry import Foreseen, StepInput, StepResult, step
 from fmnist_dask.workflow.steps._maps import (
-    Drawn,
-    chosen_to_show,
     columns_of_map,
     dataset_of_map,
-    tables_of_map,
-    thumbnails_of,
+    foreseen_fit,
+    foreseen_places,
+    foreseen_rows,
+    foreseen_thumbnails,
+    shown_images,
+    table_of_map,
 )
 
 
@@ -43,22 +41,13 @@ def _foresees(
     m, d = min(images or data.n, data.n), data.source.n_features
     p = min(m, landmarks)
     perplexity = min(perplexity, max(p - 1, 1) / 3)
-    if p == m:
-        yield Foreseen("images to place", Scan({"sample": RandomSubset(m, data.n, data.seed)}, split=data.split))
-    else:
-        yield Foreseen("choice of landmarks", Scan({"rows": RowLabels()}, split=data.split))
-        yield Foreseen("landmarks", Scan({"sample": RowsAt(ArrayParameter(np.arange(p)))}, split=data.split))
-    size = block_rows(data.source, p)
-    calls = max((len(pairs) for pairs in rounds(p, size, neighbours_of(p, perplexity))), default=0)
-    cost = pair_bytes(data.source, size, neighbours_of(p, perplexity))
-    yield Foreseen("neighbours", calls=calls, task_bytes=cost, shared_bytes=24 * p)
-    yield Foreseen("t-SNE", calls=1, task_bytes=embedding_bytes(p, d, perplexity), shared_bytes=8 * p * d)
+    yield from foreseen_rows(data, m, p)
+    k = neighbours_of(p, perplexity)
+    yield from foreseen_fit(data, "t-SNE", p, k, embedding_bytes(p, d, perplexity))
     if p < m:
         bits, shift = ArrayParameter(np.zeros(-(-data.source.n // 8), np.uint8)), ArrayParameter(np.zeros(d))
-        column = MapPlaces(Landmarks.of_size(p, d), bits, shift, 1.0, placing_iter)
-        yield Foreseen("places of others", Scan(columns={"places": column}, split=data.split))
-    if shown:
-        yield Foreseen("thumbnails", Scan({"images": ImagesAt(tuple(range(min(shown, m))))}, split=data.split))
+        yield foreseen_places(data, MapPlaces(Landmarks.of_size(p, d), bits, shift, 1.0, placing_iter))
+    yield from foreseen_thumbnails(data, min(shown, m))
 
 
 @step(
@@ -130,21 +119,26 @@ def tsne_step(
     sample = yield from images_to_place(data.source, data.n, options, data.split)
     rows = sample["rows"]
     model = yield from tsne(data.source, sample, data.n, options, data.split)
-    chosen = chosen_to_show(rows, model.embedding, shown, data.seed)
-    pictures = yield from thumbnails_of(data, rows[chosen])
+    chosen, pictures = yield from shown_images(data, rows, model.embedding, shown)
     quality = yield from map_quality(data.source, rows, sample["label"], model.embedding, data.seed, data.split)
-    near = {"neighbour": model.neighbours, "neighbour_distance": model.distances}
     columns: dict[str, ColumnArray] = {
         **columns_of_map(model.rows, model.embedding, model.fitted, data.source.n),
-        **near,
+        "neighbour": model.neighbours,
+        "neighbour_distance": model.distances,
     }
     return StepResult(
         dataset=dataset_of_map(
-            data,
-            Drawn(rows, model.embedding, sample["label"], chosen, pictures),
-            quality,
-            {"history": (("record", "column"), model.history)},
-            {"perplexity": model.perplexity, "n_split": model.n, "n_landmarks": int(model.fitted.sum())},
+            data=data,
+            rows=rows,
+            embedding=model.embedding,
+            fitted=model.fitted,
+            labels=sample["label"],
+            quality=quality,
+            chosen=chosen,
+            pictures=pictures,
+            n_split=model.n,
+            history=model.history,
+            attrs={"perplexity": model.perplexity},
         ),
         metrics={
             "kl_divergence": model.kl_divergence,
@@ -161,6 +155,6 @@ def tsne_step(
         n_used=len(model.rows),
         n_total=data.source.n,
         columns=columns,
-        image_tables=tables_of_map(columns),
+        image_tables={"embedding": table_of_map(columns)},
         features="embedding",
     )
