@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openTSNE
 import pytest
 from support import with_features
 
+from fmnist_dask.cluster.connect import Connection
 from fmnist_dask.errors import UsageError
 from fmnist_dask.kernels.neighbours import Measure, Samples, look_for
 from fmnist_dask.models.map_rows import choose_rows, images_to_place
 from fmnist_dask.models.tsne import TSNEModel, TSNEOptions, tsne
+from fmnist_dask.passes.distributed import DistributedEngine
 from fmnist_dask.passes.local import drive
 from fmnist_dask.passes.parameters import ArrayParameter
 from fmnist_dask.passes.protocol import Algorithm, Scan
@@ -29,10 +34,10 @@ def features(n: int = 240, groups: int = 3, d: int = 6) -> tuple[np.ndarray, np.
     return (centres[label] + rng.normal(0, 1, (n, d))).astype(np.float32), label
 
 
-def place(values: np.ndarray, options: TSNEOptions = QUICK, chunk_rows: int = 64) -> TSNEModel:
+def place(values: np.ndarray, options: TSNEOptions = QUICK, chunk_rows: int = 64, engine: Any = None) -> TSNEModel:
     source = with_features(values, chunk_rows)
-    sample = drive(images_to_place(source, len(values), options), source)
-    return drive(tsne(source, sample, len(values), options), source)
+    sample = drive(images_to_place(source, len(values), options), source, engine)
+    return drive(tsne(source, sample, len(values), options), source, engine)
 
 
 def test_groups_stay_together_whatever_the_chunks() -> None:
@@ -120,6 +125,17 @@ def test_places_of_others_are_the_same_for_any_chunks(by_landmarks: TSNEModel, c
     np.testing.assert_array_equal(other.fitted, by_landmarks.fitted)
     for mine, theirs in ((by_landmarks.neighbours, other.neighbours), (by_landmarks.distances, other.distances)):
         np.testing.assert_array_equal(theirs[0:400], mine[0:400])
+
+
+@pytest.mark.slow
+def test_places_of_others_are_the_same_for_any_workers(
+    by_landmarks: TSNEModel, cluster: Connection, start_cluster: Callable[..., Any], tmp_path: Path
+) -> None:
+    with start_cluster(1) as alone:
+        for connection in (cluster, alone):
+            engine = DistributedEngine(connection.client, connection.workers, tmp_path / str(connection.workers))
+            there = place(features(400)[0], BY_LANDMARKS, 50, engine)
+            np.testing.assert_array_equal(there.embedding, by_landmarks.embedding)
 
 
 def nearest_by_hand(values: np.ndarray, among: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
