@@ -6,6 +6,7 @@
   const FACTOR = 1.6          // of one press of a button
   const THUMBNAIL = [34, 64]  // longest side in CSS pixels, from where thumbnails appear to the closest
   const MOST = 400            // thumbnails at a time
+  const DOTS = 1000           // of the whole map, so that they do not hide it; the closer, the more
   const sheets = new Map()
 
   // The sheet of a source: its picture once it is decoded, and addresses of thumbnails that were cut out of it.
@@ -43,7 +44,7 @@
       this.home = [plot.x_range, plot.y_range].map(({ start, end }) => [start, end])
       const named = new Map(plot.renderers.map((renderer) => [renderer.name, renderer]))
       this.overview = named.get("overview")
-      this.layers = plot.renderers.filter(({ name }) => name && name.startsWith("layer-"))
+      this.layers = plot.renderers.filter(({ name }) => /^(apart|closer)-/.test(name ?? ""))
       this.points = named.get("points")
       this.images = named.get("images")
       this.frames = named.get("frames")
@@ -126,7 +127,10 @@
       const close = this.zoom >= CLOSER
       const apart = close || this.hidden.size > 0
       this.overview.visible = !apart || !this.layers.length
-      for (const layer of this.layers) layer.visible = apart && !this.hidden.has(Number(layer.name.slice(6)))
+      for (const layer of this.layers) {
+        const [kind, group] = layer.name.split("-")
+        layer.visible = apart && (kind === "closer") === close && !this.hidden.has(Number(group))
+      }
       if (!this.points) return
       const shown = close ? this.thumbnails() : []
       const source = this.points.data_source
@@ -141,7 +145,8 @@
       this.images.visible = this.frames.visible = shown.length > 0
       const group = source.data[this.points.tags[0]]
       const drawn = new Set(shown.map(({ at }) => at))
-      const booleans = Array.from(group, (one, at) => !this.hidden.has(one) && !drawn.has(at))
+      const most = DOTS * this.zoom ** 2
+      const booleans = Array.from(group, (one, at) => at < most && !this.hidden.has(one) && !drawn.has(at))
       this.points.view.filter = new this.points.view.filter.constructor({ booleans })
     }
 

@@ -153,7 +153,7 @@ async def _groups_come_and_go(tab: Tab) -> None:
         "true",
     ]
     await tab.until(f"coloured(figure) < {0.7 * before}")
-    assert await tab.evaluate("map.layers.filter((one) => one.visible).map((one) => one.name)") == ["layer-2"]
+    assert await tab.evaluate("map.layers.filter((one) => one.visible).map((one) => one.name)") == ["apart-2"]
     # What is hidden does not answer the pointer either.
     answering = "map.points.view.filter.booleans.map((one, at) => one ? map.points.data_source.data.group_0[at] : 2)"
     assert await tab.evaluate(f"{answering}.every((group) => group === 2)")

@@ -15,7 +15,7 @@ from fmnist_dask.passes.reductions.map_places import AmongLandmarks
 from fmnist_dask.typing import AnyArray, FloatArray, IntArray
 
 #: Bytes of umap-learn, of what it imports, and of the machine code that numba makes of it.
-LIBRARY_BYTES = 5 * 2**27
+LIBRARY_BYTES = 3 * 2**27
 #: Of a sample's scale to the mean distance of its landmarks: a thousandth in umap-learn, and a little more than what
 #: rounding could make of it.
 LEAST_SCALE = 1.0001e-3

@@ -53,8 +53,8 @@ def layers(counts: IntArray, edges: FloatArray, colours: Sequence[str], budget: 
     """
     while True:
         found = [_layer(group, counts[group], edges, colours[group]) for group in _by_size(counts)]
-        side = counts.shape[1]
-        if sum(len(one.uri) for one in found) <= budget or side % 2 or side <= 2:
+        odd = any(side % 2 or side <= 2 for side in counts.shape[1:])
+        if sum(len(one.uri) for one in found) <= budget or odd:
             return tuple(found)
         counts = coarser(counts, 2)
 

@@ -145,12 +145,17 @@ class Points:
 
 
 def plane_map(
-    cells: Cells, look: MapColours, points: Points | None, axes: tuple[str, str], closer: Sequence[Layer] = ()
+    cells: Cells,
+    look: MapColours,
+    points: Points | None,
+    axes: tuple[str, str],
+    apart: Sequence[Layer] = (),
+    closer: Sequence[Layer] = (),
 ) -> figure:
     """Cells as a picture, names at their groups' medians, and points that show an image on hover.
 
     The page's script shows the finer layers and the images themselves to those who look closer, and hides groups. It
-    finds them by their names: ``overview``, ``layer-<group>``, ``points``, ``images``, ``frames``.
+    finds them by their names: ``overview``, ``apart-<group>``, ``closer-<group>``, ``points``, ``images``, ``frames``.
 
     Parameters
     ----------
@@ -158,8 +163,10 @@ def plane_map(
         Cropped.
     axes
         Labels of x and y.
+    apart
+        Pictures of each group, of cells as large as these, for when some groups are hidden.
     closer
-        Pictures of each group.
+        Pictures of each group, of smaller cells, for those who look closer.
     """
     (left, right), (bottom, top) = cells.edges.tolist()
     across, up = right - left, top - bottom
@@ -173,10 +180,11 @@ def plane_map(
     picture = ColumnDataSource({"url": [data_uri(cells.raster(look.colours))]})
     place: dict[str, Any] = {"x": left, "y": top, "w": across, "h": up, "anchor": "top_left"}
     plot.add_glyph(picture, ImageURL(url="url", **place), name="overview")
-    for layer in closer:
-        one = ColumnDataSource({"url": [layer.uri]})
-        place = {"x": layer.left, "y": layer.top, "w": layer.width, "h": layer.height, "anchor": "top_left"}
-        plot.add_glyph(one, ImageURL(url="url", **place), name=f"layer-{layer.group}", visible=False)
+    for kind, pictures in (("apart", apart), ("closer", closer)):
+        for layer in pictures:
+            one = ColumnDataSource({"url": [layer.uri]})
+            place = {"x": layer.left, "y": layer.top, "w": layer.width, "h": layer.height, "anchor": "top_left"}
+            plot.add_glyph(one, ImageURL(url="url", **place), name=f"{kind}-{layer.group}", visible=False)
     if points is not None and len(points.source.data["x"]):
         _add_points(plot, look, points)
     _write_names(plot, cells, look)

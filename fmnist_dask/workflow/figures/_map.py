@@ -99,8 +99,9 @@ def plane_section(dataset: xarray.Dataset, n: int, context: ReportContext, words
         cells = cells_of(dataset, tally)
         look = MapColours(groups.names, groups.colours, range(groups.own), f"colour_{at}")
         points = Points(*shown, f"group_{at}") if shown else None
+        apart = layers(cells.counts, cells.edges, groups.colours, budget)
         closer = layers(tally.counts, edges_of(dataset), groups.colours, budget)
-        plot = plane_map(cells, look, points, words.axes, closer)
+        plot = plane_map(cells, look, points, words.axes, apart, closer)
         caption = _caption(n, len(picked), int(cells.counts.sum(axis=0).max()), drawn)
         legend = _legend(groups) if drawn is not None else ()
         choices.append((drawn.title if drawn else "images", (Figure(plot, "", caption, legend, zoomable=True),)))
@@ -189,6 +190,6 @@ def _caption(n: int, points: int, fullest: int, labelling: Labelling | None) -> 
     text += "+ and −, or a click and then wheel and drag, look closer (Esc lets go of the map)"
     if points:
         sample = f"of {points:,} images spread over it" if points < n else "of every image"
-        text += f"; closer up, thumbnails {sample} appear. Dots are the same images: point at one"
+        text += f"; closer up, thumbnails {sample} appear. Dots are some of the same images: point at one"
     text += ". " + ("The legend hides and shows groups." if labelling is not None else "")
     return text.strip()
