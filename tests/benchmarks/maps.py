@@ -1,8 +1,9 @@
-"""Maps by t-SNE: of Fashion-MNIST's 60,000 training images, and of ever more garments placed among landmarks.
+"""Maps of Fashion-MNIST's 60,000 training images by t-SNE and UMAP, and of ever more garments placed among landmarks.
 
 On 50 principal components, perplexity 30, 750 iterations. Ours reads codes from Zarr and has two workers; openTSNE
 called directly and scikit-learn's ``TSNE`` have them in memory and two threads. All maps are measured alike:
-trustworthiness (15 neighbours) and the accuracy of ten neighbours on the map.
+trustworthiness (15 neighbours) and the accuracy of ten neighbours on the map. UMAP is seeded on both sides, and so
+works on one thread.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from fmnist_dask.models.map_quality import map_quality
 from fmnist_dask.models.map_rows import images_to_place
 from fmnist_dask.models.neighbours import measure_of
 from fmnist_dask.models.tsne import TSNEModel, TSNEOptions, tsne
+from fmnist_dask.models.umap import UMAPModel, UMAPOptions, umap
 from fmnist_dask.passes.distributed import DistributedEngine
 from fmnist_dask.passes.local import drive
 from fmnist_dask.passes.parameters import ArrayParameter
@@ -38,12 +40,12 @@ SUBSET, LANDMARKS = 60_000, 100_000
 def main() -> None:
     """Each part in turn."""
     parser = arguments(__doc__)
-    parser.add_argument("parts", nargs="*", default=["all", "sample", "placing"])
+    parser.add_argument("parts", nargs="*", default=["all", "sample", "placing", "umap"])
     given = parser.parse_args()
     with two_workers(given.directory) as (_, engine):
         collection = fashion_store(engine, given.directory, given.data)
         for part in given.parts:
-            {"all": map_of_all, "sample": map_of_sample, "placing": placing}[part](engine, collection, given.repeats)
+            PARTS[part](engine, collection, given.repeats)
 
 
 def ours(engine: DistributedEngine, view: FeatureCollection, n: int, options: TSNEOptions, split: str) -> TSNEModel:
@@ -208,6 +210,48 @@ def _place(column: MapPlaces) -> Algorithm[Any]:
     found = yield Scan(columns={"places": column})
     return found["places"]
 
+
+def by_umap(engine: DistributedEngine, collection: Collection, repeats: int) -> None:
+    """60,000 images by UMAP: ours and umap-learn in turns, and ours among 10,000 landmarks."""
+    import umap as umap_learn
+
+    view = codes_of(engine, collection, D)
+    codes, rows = view.read("features", 0, N), np.arange(N)
+
+    def mine(landmarks: int) -> UMAPModel:
+        options = UMAPOptions(landmarks=landmarks)
+        sample = drive(images_to_place(view, N, options, "train"), view, engine)
+        return drive(umap(view, sample, N, options, "train"), view, engine)
+
+    def theirs() -> np.ndarray:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return np.asarray(umap_learn.UMAP(init="pca", random_state=0).fit_transform(codes))
+
+    mine(5000), theirs()  # compile
+    times: dict[str, list[float]] = {"all": [], "some": [], "theirs": []}
+    for _ in range(repeats):
+        fitted, took = once(lambda: mine(N))
+        times["all"].append(took)
+        among, took = once(lambda: mine(10_000))
+        times["some"].append(took)
+        other, took = once(theirs)
+        times["theirs"].append(took)
+    medians = {name: float(np.median(took)) for name, took in times.items()}
+    told = [quality(engine, view, rows, places, "train") for places in (fitted.embedding, among.embedding, other)]
+    table = [
+        (
+            "ours, all fitted",
+            medians["all"],
+            f"{told[0]}; {medians['all'] / medians['theirs']:.2f} × umap-learn's time",
+        ),
+        ("ours, 10,000 landmarks", medians["some"], told[1]),
+        ("umap-learn called directly", medians["theirs"], told[2]),
+    ]
+    show("UMAP of Fashion-MNIST's 60,000 training images", table)
+
+
+PARTS = {"all": map_of_all, "sample": map_of_sample, "placing": placing, "umap": by_umap}
 
 if __name__ == "__main__":
     main()

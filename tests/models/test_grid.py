@@ -129,6 +129,19 @@ def test_a_class_is_drawn_from_its_own_images() -> None:
     assert list(run(source, per="class").metrics["shape"]) == ["a", "b", "T/b"]
 
 
+def test_several_classes_share_a_grid() -> None:
+    source = placed()
+    result = run(source, per=[["T/b", "a"], "b"])
+    assert list(result.metrics["shape"]) == ["a + T/b", "b"]
+    assert set(result.pictures) == {"a-t-b", "a-t-b-places", "b", "b-places"}
+    cells = result.dataset["grid_0"].values
+    assert set(source.label[cells[cells >= 0]].tolist()) == {0, 2}
+    there = np.isin(source.label, (0, 2)) & (np.arange(200) % 4 != 0)
+    np.testing.assert_array_equal(np.sort(cells[cells >= 0]), np.flatnonzero(there))
+    with pytest.raises(UsageError, match='there is no class "c"'):
+        run(source, per=[["a", "c"]])
+
+
 def test_a_step_says_what_is_wrong() -> None:
     with pytest.raises(UsageError, match='there is no class "c"'):
         run(placed(), per="c")

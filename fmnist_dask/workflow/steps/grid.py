@@ -34,6 +34,8 @@ from fmnist_dask.workflow.steps._names import IMAGE_DIMS
 IMAGES = 2500
 #: What ``per`` may say beside names of classes.
 ALL, EACH = "all", "class"
+#: Which grids: of all, of each class, of one class, of several classes together.
+Per = str | list[str | Annotated[list[str], pydantic.Field(min_length=1)]]
 #: Share of a class's images that may lie beyond each side of its square.
 OUTSIDE = 0.03
 #: Random numbers for grids that show the wrong images.
@@ -66,26 +68,37 @@ def _check(data: StepInput) -> None:
         )
 
 
-def _wanted(per: str | list[str], classes: tuple[str, ...]) -> list[str]:
-    """Names of the grids to make: ``all``, and classes."""
-    names: list[str] = []
-    for name in [per] if isinstance(per, str) else per:
-        if name == EACH and EACH not in classes:
+def _wanted(per: Per, classes: tuple[str, ...]) -> dict[str, tuple[int, ...] | None]:
+    """Names of the grids to make, and labels of the classes of each; ``None`` for all images."""
+    wanted: dict[str, tuple[int, ...] | None] = {}
+    for entry in [per] if isinstance(per, str) else per:
+        if isinstance(entry, list):
+            labels = sorted({_label(name, classes) for name in entry})
+            wanted[" + ".join(classes[label] for label in labels)] = tuple(labels)
+        elif entry == EACH and EACH not in classes:
             if not classes:
                 raise UsageError("per: class needs images with classes, and these have none", "leave it out: per: all")
-            names += classes
-        elif name == ALL or name in classes:
-            names.append(name)
+            wanted |= {name: (label,) for label, name in enumerate(classes)}
+        elif entry == ALL:
+            wanted[ALL] = None
         else:
-            known = [ALL, EACH, *classes]
-            raise UsageError(f'per: there is no class "{name}"', nearest(name, known))
-    return list(dict.fromkeys(names))
+            wanted[entry] = (_label(entry, classes),)
+    return wanted
 
 
-def _subset(data: StepInput, images: int | None, names: list[str], room: int | None) -> PlacedSubset:
-    classes = data.source.class_names
-    labels = None if ALL in names else tuple(sorted(classes.index(name) for name in names))
-    most = images or (room if room is not None and len(names) == 1 else IMAGES)
+def _label(name: str, classes: tuple[str, ...]) -> int:
+    if name not in classes:
+        raise UsageError(f'per: there is no class "{name}"', nearest(name, [ALL, EACH, *classes]))
+    return classes.index(name)
+
+
+def _subset(
+    data: StepInput, images: int | None, wanted: dict[str, tuple[int, ...] | None], room: int | None
+) -> PlacedSubset:
+    labels = None
+    if ALL not in wanted:
+        labels = tuple(sorted({label for some in wanted.values() for label in some or ()}))
+    most = images or (room if room is not None and len(wanted) == 1 else IMAGES)
     return PlacedSubset(min(most, data.n), data.seed, labels)
 
 
@@ -95,7 +108,7 @@ def _foresees(
     images: int | None,
     rows: int | None,
     columns: int | None,
-    per: str | list[str],
+    per: Per,
     method: Method,
     **others: Any,
 ) -> Iterator[Foreseen]:
@@ -123,7 +136,7 @@ def grid_step(
     images: Annotated[int, pydantic.Field(ge=1, le=250_000)] | None = None,
     rows: Annotated[int, pydantic.Field(ge=1, le=4000)] | None = None,
     columns: Annotated[int, pydantic.Field(ge=1, le=4000)] | None = None,
-    per: str | list[str] = ALL,
+    per: Per = ALL,
     method: Method = "auto",
     shuffled: bool = False,
 ) -> Algorithm[StepResult]:
@@ -139,7 +152,8 @@ def grid_step(
     rows, columns
         Of each grid; by default the squarest that holds its images.
     per
-        all: one grid of all. class: one for each class. The name of a class: one of its images. Or a list of these.
+        all: one grid of all. class: one for each class. The name of a class: one of its images. Or a list of these, in
+        which a list of classes stands for one grid of them together.
     method
         exact: least sum of squared distances, for up to 6,400 cells. tiled: usually within a hundredth of it, for any
         number. auto: exact for up to 1,024 cells.
@@ -147,25 +161,23 @@ def grid_step(
         Draw the first grid once more with the places of other images, for comparison: what no order looks like.
     """
     _check(data)
-    names = _wanted(per, data.source.class_names)
-    subset = _subset(data, images, names, rows * columns if rows and columns else None)
+    wanted = _wanted(per, data.source.class_names)
+    subset = _subset(data, images, wanted, rows * columns if rows and columns else None)
     sample = (yield Scan({"sample": subset}, split=data.split))["sample"]
     if not len(sample["row"]):
         raise UsageError("none of the images has a place", "look at the step that this one works on")
-    wanted = ImagesAt(tuple(sample["row"].tolist()))
-    pictures = (yield Scan({"images": wanted}, split=data.split))["images"]["image"]
+    thumbnails = ImagesAt(tuple(sample["row"].tolist()))
+    pictures = (yield Scan({"images": thumbnails}, split=data.split))["images"]["image"]
     drawn: list[_Drawn] = []
-    for name in names:
-        members = np.arange(len(sample["row"]))
-        if name != ALL:
-            members = np.flatnonzero(sample["label"] == data.source.class_names.index(name))
+    for name, labels in wanted.items():
+        members = np.arange(len(sample["row"])) if labels is None else np.flatnonzero(np.isin(sample["label"], labels))
         if not len(members):
             continue
-        points = scaled(sample["features"][members].astype(np.float64), 0.0 if name == ALL else OUTSIDE)
+        points = scaled(sample["features"][members].astype(np.float64), 0.0 if labels is None else OUTSIDE)
         shape = grid_shape(len(members), rows, columns)
         drawn.append(_Drawn(name, members, points, (yield from grid(points, *shape, method=method))))
     if not drawn:
-        raise UsageError(f"none of {len(sample['row']):,} images is of the classes {', '.join(names)}", "use per: all")
+        raise UsageError(f"none of {len(sample['row']):,} images is of the classes {', '.join(wanted)}", "use per: all")
     if shuffled:
         drawn.append(_wrong(drawn[0], data.seed))
     return _result(data, sample, pictures, drawn)
