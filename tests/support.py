@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from fmnist_dask.collection.block import Block
 from fmnist_dask.collection.parts import write_part
@@ -297,3 +298,23 @@ def refuse(message: str, remedy: str) -> None:
 def die() -> None:
     """Kill the process that calls."""
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def assert_spread(model: Any, features: np.ndarray) -> None:
+    """Samples that a map placed among landmarks do not pile up on these, nor on a few of them."""
+    own, others = model.embedding[model.fitted], model.embedding[~model.fitted]
+    assert len(np.unique(others, axis=0)) == len(others)
+    tree = cKDTree(own)
+    distance, nearest = tree.query(others)
+    # As far from the nearest landmark as landmarks are from each other; or, where these keep each other at a distance
+    # (in t-SNE they repel each other), as if others had been strewn over the gaps around them.
+    between = tree.query(own, 2)[0][:, 1]
+    rng = np.random.default_rng(0)
+    angle, length = rng.uniform(0, 2 * np.pi, len(others)), between[nearest] * np.sqrt(rng.uniform(size=len(others)))
+    strewn = tree.query(own[nearest] + length[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1))[0]
+    for share in (0.1, 0.25, 0.5, 0.75, 0.9):
+        expected = min(np.quantile(between, share), np.quantile(strewn, share))
+        assert np.quantile(distance, share) > 0.4 * expected, share
+    # No landmark has many more around it on the map than among the features.
+    known = cKDTree(features[model.rows][model.fitted]).query(features[model.rows][~model.fitted])[1]
+    assert np.bincount(nearest).max() <= 2 * np.bincount(known).max()

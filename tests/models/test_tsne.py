@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 import openTSNE
 import pytest
-from support import with_features
+from sklearn.decomposition import PCA
+from source_files import arrays_of
+from support import assert_spread, with_features
 
 from fmnist_dask.cluster.connect import Connection
+from fmnist_dask.collection.sources.idx import Idx
 from fmnist_dask.errors import UsageError
 from fmnist_dask.kernels.neighbours import Measure, Samples, look_for
 from fmnist_dask.models.map_rows import choose_rows, images_to_place
@@ -206,3 +209,11 @@ def test_features_of_others_have_to_be_finite() -> None:
     values[np.setdiff1d(drawn.rows, drawn.landmarks)[3], 1] = np.nan
     with pytest.raises(UsageError, match="NaN"):
         place(values, BY_LANDMARKS)
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_real_images_do_not_pile_up_on_landmarks(real_data: Callable[[str], Path]) -> None:
+    images = arrays_of(Idx(real_data("fashion-mnist"), name="fashion-mnist"))["train"][0][:3000]
+    codes = PCA(50, random_state=0).fit_transform(images.reshape(3000, -1).astype(np.float64)).astype(np.float32)
+    assert_spread(place(codes, TSNEOptions(landmarks=1000), 512), codes)

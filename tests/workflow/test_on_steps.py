@@ -169,7 +169,7 @@ steps:
     assert passes["groups", "each iteration"]["bytes_read"] == 3000 * 6 * 4
     assert passes["pca", "projection"]["bytes_read"] == 3000 * 784
     assert passes["map", "t-SNE"]["task_bytes"] > 2**28
-    assert passes["other", "UMAP"]["task_bytes"] > 2**29
+    assert passes["other", "UMAP"]["task_bytes"] > 3 * 2**27
     assert passes["other", "places of others"]["bytes_read"] == passes["groups", "each iteration"]["bytes_read"]
     # Nobody knows how many features that step will give.
     assert not [row for row in work if row["steps"] == ["unknown"]]
