@@ -35,6 +35,11 @@
     return sheet.cut.get(sprite)
   }
 
+  // Let a renderer show, and answer for, some of its rows only.
+  function filter({ view, data_source }, choose) {
+    view.filter = new view.filter.constructor({ booleans: choose(data_source.data) })
+  }
+
   class ZoomableMap {
     constructor(figure, plot) {
       this.plot = plot
@@ -48,6 +53,7 @@
       this.points = named.get("points")
       this.images = named.get("images")
       this.frames = named.get("frames")
+      this.names = named.get("names")
       this.drag = plot.toolbar.tools.find(({ type }) => type === "PanTool")
       this.wheel = plot.toolbar.tools.find(({ type }) => type === "WheelZoomTool")
       this.listen(figure)
@@ -131,6 +137,7 @@
         const [kind, group] = layer.name.split("-")
         layer.visible = apart && (kind === "closer") === close && !this.hidden.has(Number(group))
       }
+      if (this.names) filter(this.names, ({ group }) => Array.from(group, (one) => !this.hidden.has(one)))
       if (!this.points) return
       const shown = close ? this.thumbnails() : []
       const source = this.points.data_source
@@ -146,8 +153,7 @@
       const group = source.data[this.points.tags[0]]
       const drawn = new Set(shown.map(({ at }) => at))
       const most = DOTS * this.zoom ** 2
-      const booleans = Array.from(group, (one, at) => at < most && !this.hidden.has(one) && !drawn.has(at))
-      this.points.view.filter = new this.points.view.filter.constructor({ booleans })
+      filter(this.points, () => Array.from(group, (one, at) => at < most && !this.hidden.has(one) && !drawn.has(at)))
     }
 
     // Of the images in view, in their order, those that cover none before them.

@@ -157,6 +157,7 @@ async def _groups_come_and_go(tab: Tab) -> None:
     # What is hidden does not answer the pointer either.
     answering = "map.points.view.filter.booleans.map((one, at) => one ? map.points.data_source.data.group_0[at] : 2)"
     assert await tab.evaluate(f"{answering}.every((group) => group === 2)")
+    assert await tab.evaluate("map.names.view.filter.booleans") == [False, False, True]
     await tab.evaluate("key(0).click(); key(1).click()")
     assert await tab.evaluate("map.overview.visible")
     await tab.until(f"coloured(figure) > {0.9 * before}")

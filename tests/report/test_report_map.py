@@ -15,6 +15,7 @@ from fmnist_dask.report.figures.density import coarser, layers
 from fmnist_dask.report.page import Page, assemble, figures_of, render
 from fmnist_dask.report.sprites import sprites
 from fmnist_dask.workflow.figures import pca
+from fmnist_dask.workflow.steps._maps import chosen_to_show
 
 EDGES = np.array([[-2.0, 6.0], [1.0, 5.0]])
 
@@ -54,13 +55,21 @@ def test_layers_show_each_cell_that_holds_images() -> None:
         assert (one.width, one.height) == pytest.approx((8 * part.shape[1] / 64, 4 * part.shape[0] / 64))
 
 
-def test_cells_become_coarser_until_layers_fit() -> None:
+@pytest.mark.parametrize("shape", [(256, 256), (255, 201)])
+def test_cells_become_coarser_until_layers_fit(shape: tuple[int, int]) -> None:
     rng = np.random.default_rng(0)
-    counts = rng.poisson(0.5, (4, 256, 256)).astype(np.uint32)
+    counts = rng.poisson(0.5, (4, *shape)).astype(np.uint32)
+    counts[:, -1, -1] = 1
     budget = 60_000
     found = layers(counts, EDGES, ["#0072b2"] * 4, budget)
     assert sum(len(one.uri) for one in found) <= budget
     assert len(found) == 4
+    # They lie where the cells lay, but for a part of a coarser cell.
+    for one in found:
+        assert (one.left, one.top - one.height) == pytest.approx((-2, 1))
+        assert one.left + one.width == pytest.approx(6, abs=8 * 8 / shape[1])
+        assert one.top == pytest.approx(5, abs=4 * 8 / shape[0])
+    counts = counts[:, :200, :200]
     np.testing.assert_array_equal(coarser(counts, 4).sum(axis=(1, 2)), counts.sum(axis=(1, 2)))
     nothing = np.zeros((2, 8, 8), np.uint32)
     assert layers(nothing, EDGES, ["#0072b2"] * 2) == ()
@@ -99,7 +108,7 @@ def test_a_map_says_how_many_thumbnails_are_left(monkeypatch: pytest.MonkeyPatch
     assert 20 < shown < 300
     named = context("pca", 300, ("a", "b", "c"))
     page = render(assemble(Page("map"), {"pca": pca.figures(found, named)}))
-    assert f"thumbnails of {shown:,} images spread over it" in page
+    assert f"thumbnails of a random sample of {shown:,} images appear" in page
     assert page.count("class ZoomableMap") == 1
     monkeypatch.setattr("fmnist_dask.workflow.figures._map.sprites", lambda images: sprites(images, budget=2_500))
     section = next(one for one in pca.figures(found, named).sections if one.anchor == "map")
@@ -107,6 +116,20 @@ def test_a_map_says_how_many_thumbnails_are_left(monkeypatch: pytest.MonkeyPatch
     points = next(one for one in figure.model.renderers if one.name == "points").data_source
     left = len(points.data["row"])
     assert 1 < left < shown
-    assert f"thumbnails of {left:,} images spread over it" in figure.caption
+    assert f"thumbnails of a random sample of {left:,} images appear" in figure.caption
     assert isinstance(figure.model.x_range, Range1d)
     assert figure.model.toolbar.active_scroll is None  # the page scrolls
+
+
+def test_images_to_show_are_spread_over_the_map() -> None:
+    rng = np.random.default_rng(0)
+    places = np.concatenate([rng.normal(0, 0.01, (5000, 2)), rng.uniform(-1, 1, (200, 2))]).astype(np.float32)
+    rows = np.sort(rng.choice(20_000, len(places), replace=False))
+    chosen = chosen_to_show(rows, places, 150, 7)
+    assert len(np.unique(chosen)) == 150
+    assert (np.diff(chosen) > 0).all()
+    # The crowd holds 96 % of the images, and few of those that are shown.
+    assert (chosen < 5000).mean() < 0.2
+    np.testing.assert_array_equal(chosen_to_show(rows, places, 150, 7), chosen)
+    assert (chosen_to_show(rows, places, 150, 8) != chosen).any()
+    np.testing.assert_array_equal(chosen_to_show(rows, places, 10_000, 7), np.arange(len(places)))

@@ -94,7 +94,7 @@ def test_map_counts_every_image_once(labelled):
     assert points["colour_0"][7] == CATEGORY_COLOURS[kind[points["row"][7]]]
     assert sorted(points["sprite"]) == list(range(50))
     assert "@sprite" in plot.select_one(HoverTool).tooltips
-    assert "thumbnails of 50 images spread over it" in figure.caption
+    assert "thumbnails of a random sample of 50 images appear" in figure.caption
     names = next(r for r in plot.renderers if isinstance(r.glyph, Text)).data_source.data
     assert names["text"] == list(NAMES)
 

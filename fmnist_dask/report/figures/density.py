@@ -53,10 +53,19 @@ def layers(counts: IntArray, edges: FloatArray, colours: Sequence[str], budget: 
     """
     while True:
         found = [_layer(group, counts[group], edges, colours[group]) for group in _by_size(counts)]
-        odd = any(side % 2 or side <= 2 for side in counts.shape[1:])
-        if sum(len(one.uri) for one in found) <= budget or odd:
+        if sum(len(one.uri) for one in found) <= budget or max(counts.shape[1:]) <= 2:
             return tuple(found)
+        counts, edges = _evened(counts, edges)
         counts = coarser(counts, 2)
+
+
+def _evened(counts: IntArray, edges: FloatArray) -> tuple[IntArray, FloatArray]:
+    """With an even number of rows and of columns: empty ones are added at the upper ends."""
+    rows, columns = counts.shape[1:]
+    cell = (edges[:, 1] - edges[:, 0]) / np.array([columns, rows])
+    more = np.array([columns % 2, rows % 2])
+    longer = np.stack([edges[:, 0], edges[:, 1] + more * cell], axis=1)
+    return np.pad(counts, ((0, 0), (0, more[1]), (0, more[0]))), longer
 
 
 def coarser(counts: IntArray, factor: int) -> IntArray:

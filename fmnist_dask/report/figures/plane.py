@@ -155,7 +155,8 @@ def plane_map(
     """Cells as a picture, names at their groups' medians, and points that show an image on hover.
 
     The page's script shows the finer layers and the images themselves to those who look closer, and hides groups. It
-    finds them by their names: ``overview``, ``apart-<group>``, ``closer-<group>``, ``points``, ``images``, ``frames``.
+    finds them by their names: ``overview``, ``apart-<group>``, ``closer-<group>``, ``points``, ``images``, ``frames``,
+    ``names``.
 
     Parameters
     ----------
@@ -236,7 +237,9 @@ def _write_names(plot: figure, cells: Cells, look: MapColours) -> None:
         return
     low, span = cells.edges[:, 0], np.maximum(np.ptp(cells.edges, axis=1), 1e-12)
     at = spread_out((middles[shown] - low) / span) * span + low
-    names = ColumnDataSource({"x": at[:, 0], "y": at[:, 1], "text": [short(look.names[group], 14) for group in shown]})
+    names = ColumnDataSource(
+        {"x": at[:, 0], "y": at[:, 1], "text": [short(look.names[group], 14) for group in shown], "group": shown}
+    )
     look_of_text: dict[str, Any] = {
         "text_align": "center",
         "text_baseline": "middle",
@@ -249,7 +252,8 @@ def _write_names(plot: figure, cells: Cells, look: MapColours) -> None:
         "border_radius": 3,
         "padding": 2,
     }
-    plot.add_glyph(names, Text(x="x", y="y", text="text", **look_of_text))
+    view = CDSView(filter=BooleanFilter())
+    plot.add_glyph(names, Text(x="x", y="y", text="text", **look_of_text), view=view, name="names")
 
 
 def spread_out(places: FloatArray) -> FloatArray:

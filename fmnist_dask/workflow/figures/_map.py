@@ -32,6 +32,8 @@ from fmnist_dask.workflow.figures._plane import (
 from fmnist_dask.workflow.figures._text import values
 from fmnist_dask.workflow.registry import ReportContext
 
+#: Which images are shown one by one.
+SPREAD, RANDOM = "{} spread over it", "a random sample of {}"
 #: Bytes of what is seen closer up, for all colourings of one map.
 LAYER_BYTES = 2_400_000
 #: Random numbers that decide between images of one cell.
@@ -92,7 +94,7 @@ def plane_section(dataset: xarray.Dataset, n: int, context: ReportContext, words
     rows = values(dataset, "shown_row").astype(np.int64)[picked] if sheet else np.zeros(0, np.int64)
     tallies = count_cells(dataset, rows, sought)
     shown = _points(dataset, picked, sheet, sought, tallies) if sheet else None
-    # The first choice is what most look at; each has its share.
+    drawn_how = SPREAD if str(dataset.attrs.get("shown") or "") == "spread" else RANDOM
     budget = LAYER_BYTES // len(sought)
     choices: list[tuple[str, tuple[Block, ...]]] = []
     for at, ((drawn, groups), tally) in enumerate(zip(sought, tallies, strict=True)):
@@ -102,7 +104,7 @@ def plane_section(dataset: xarray.Dataset, n: int, context: ReportContext, words
         apart = layers(cells.counts, cells.edges, groups.colours, budget)
         closer = layers(tally.counts, edges_of(dataset), groups.colours, budget)
         plot = plane_map(cells, look, points, words.axes, apart, closer)
-        caption = _caption(n, len(picked), int(cells.counts.sum(axis=0).max()), drawn)
+        caption = _caption(n, len(picked), drawn_how, int(cells.counts.sum(axis=0).max()), drawn)
         legend = _legend(groups) if drawn is not None else ()
         choices.append((drawn.title if drawn else "images", (Figure(plot, "", caption, legend, zoomable=True),)))
     return Section(
@@ -181,7 +183,7 @@ def _grey(sought: list[tuple[Labelling | None, Groups]]) -> str:
     return f" Colours are for {listing(many)}; the rest is grey." if many else ""
 
 
-def _caption(n: int, points: int, fullest: int, labelling: Labelling | None) -> str:
+def _caption(n: int, points: int, sample: str, fullest: int, labelling: Labelling | None) -> str:
     fullest_cell = count(fullest, "image")
     text = f"The stronger the colour of a cell, the more images are in it (log scale; the fullest has {fullest_cell}). "
     if labelling is not None:
@@ -189,7 +191,7 @@ def _caption(n: int, points: int, fullest: int, labelling: Labelling | None) -> 
         text += f"Where {kind} share a cell, their colours mix. Names stand at the medians, or close by. "
     text += "+ and −, or a click and then wheel and drag, look closer (Esc lets go of the map)"
     if points:
-        sample = f"of {points:,} images spread over it" if points < n else "of every image"
-        text += f"; closer up, thumbnails {sample} appear. Dots are some of the same images: point at one"
+        sample = f"of {sample.format(count(points, 'image'))} appear" if points < n else "of every image appear"
+        text += f"; closer up, thumbnails {sample}. Dots are some of the same images: point at one"
     text += ". " + ("The legend hides and shows groups." if labelling is not None else "")
     return text.strip()

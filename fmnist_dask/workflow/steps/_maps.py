@@ -150,6 +150,7 @@ def dataset_of_map(
         attrs={
             "split": data.split,
             "on": data.on,
+            "shown": "spread",
             **attrs,
             "n": len(rows),
             "n_split": n_split,
