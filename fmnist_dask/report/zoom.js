@@ -152,7 +152,7 @@
       this.images.visible = this.frames.visible = shown.length > 0
       const group = source.data[this.points.tags[0]]
       const drawn = new Set(shown.map(({ at }) => at))
-      const most = DOTS * this.zoom ** 2
+      const most = DOTS * Math.max(1, this.zoom) ** 2
       filter(this.points, () => Array.from(group, (one, at) => at < most && !this.hidden.has(one) && !drawn.has(at)))
     }
 
@@ -172,7 +172,7 @@
       for (let at = 0; at < x.length && found.length < MOST; at++) {
         if (this.hidden.has(group[at])) continue
         const [left, down] = [(x[at] - x_range.start) * wide, (y_range.end - y[at]) * high]
-        if (left < 0 || down < 0 || left > inner_width || down > inner_height) continue
+        if (!(left >= 0 && down >= 0 && left <= inner_width && down <= inner_height)) continue
         const [column, row] = [Math.floor(left / across), Math.floor(down / up)]
         let free = true
         for (let c = column - 1; c <= column + 1 && free; c++) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -140,6 +141,13 @@ def test_several_classes_share_a_grid() -> None:
     np.testing.assert_array_equal(np.sort(cells[cells >= 0]), np.flatnonzero(there))
     with pytest.raises(UsageError, match='there is no class "c"'):
         run(source, per=[["a", "c"]])
+    odd = replace(source, class_names=("all", "b", "all + b"))
+    assert list(run(odd, per=["all", ["all"], ["b", "all"], "all + b"]).metrics["shape"]) == [
+        "all",
+        "all (class)",
+        "all + b",
+        "all + b (class)",
+    ]
 
 
 def test_a_step_says_what_is_wrong() -> None:

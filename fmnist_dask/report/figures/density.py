@@ -11,7 +11,8 @@ import numpy as np
 
 from fmnist_dask.typing import FloatArray, IntArray
 
-#: Opacity of a cell with one image; the fullest is opaque. On a log scale between, in so many steps.
+#: Least opacity of a cell that holds images; the fullest of all groups together is opaque. On a log scale between, in
+#: so many steps.
 FAINTEST, STEPS = 0.55, 15
 #: Bytes of all layers of one map, as addresses; cells become coarser until they fit.
 BUDGET = 1_200_000
@@ -52,7 +53,8 @@ def layers(counts: IntArray, edges: FloatArray, colours: Sequence[str], budget: 
         Of the groups.
     """
     while True:
-        found = [_layer(group, counts[group], edges, colours[group]) for group in _by_size(counts)]
+        fullest = int(counts.sum(axis=0, dtype=np.int64).max(initial=1))
+        found = [_layer(group, counts[group], edges, colours[group], fullest) for group in _by_size(counts)]
         if sum(len(one.uri) for one in found) <= budget or max(counts.shape[1:]) <= 2:
             return tuple(found)
         counts, edges = _evened(counts, edges)
@@ -62,6 +64,8 @@ def layers(counts: IntArray, edges: FloatArray, colours: Sequence[str], budget: 
 def _evened(counts: IntArray, edges: FloatArray) -> tuple[IntArray, FloatArray]:
     """With an even number of rows and of columns: empty ones are added at the upper ends."""
     rows, columns = counts.shape[1:]
+    if rows % 2 == columns % 2 == 0:
+        return counts, edges
     cell = (edges[:, 1] - edges[:, 0]) / np.array([columns, rows])
     more = np.array([columns % 2, rows % 2])
     longer = np.stack([edges[:, 0], edges[:, 1] + more * cell], axis=1)
@@ -81,11 +85,11 @@ def _by_size(counts: IntArray) -> list[int]:
     return [int(group) for group in np.argsort(-sizes, kind="stable") if sizes[group]]
 
 
-def _layer(group: int, counts: IntArray, edges: FloatArray, colour: str) -> Layer:
+def _layer(group: int, counts: IntArray, edges: FloatArray, colour: str, fullest: int) -> Layer:
     rows, columns = np.flatnonzero(counts.any(axis=1)), np.flatnonzero(counts.any(axis=0))
     (bottom, up), (left, right) = (rows[0], rows[-1] + 1), (columns[0], columns[-1] + 1)
     part = counts[bottom:up, left:right]
-    shares = np.log1p(part) / np.log1p(part.max())
+    shares = np.log1p(part) / np.log1p(fullest)
     steps = np.where(part > 0, 1 + np.rint(shares * (STEPS - 1)), 0).astype(np.uint8)
     cell = (edges[:, 1] - edges[:, 0]) / np.array([counts.shape[1], counts.shape[0]])
     return Layer(

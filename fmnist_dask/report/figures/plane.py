@@ -31,7 +31,7 @@ from fmnist_dask.report.figures.style import FONT, INK, add_hover, chart
 from fmnist_dask.report.words import short
 from fmnist_dask.typing import FloatArray, IntArray, UInt8Array
 
-#: Opacity of a cell with one image; the fullest is opaque. On a log scale between.
+#: Least opacity of a cell that holds images; the fullest is opaque. On a log scale between.
 FAINTEST = 0.45
 #: Room that names take on a narrow page, as shares of the map's width and height.
 NAME_WIDTH, NAME_HEIGHT = 0.26, 0.06
@@ -171,8 +171,8 @@ def plane_map(
     """
     (left, right), (bottom, top) = cells.edges.tolist()
     across, up = right - left, top - bottom
-    x_range = Range1d(left, right, bounds=(left - across, right + across), min_interval=across / MOST_ZOOM)
-    y_range = Range1d(bottom, top, bounds=(bottom - up, top + up), min_interval=up / MOST_ZOOM)
+    x_range = _range(left, right)
+    y_range = _range(bottom, top)
     plot = chart(height=600, x_label=axes[0], y_label=axes[1], x_range=x_range, y_range=y_range)
     # Axes keep their width whatever their numbers are.
     plot.min_border_left = 62
@@ -197,6 +197,12 @@ def plane_map(
     plot.add_tools(WheelZoomTool(), PanTool())
     plot.toolbar.active_scroll = plot.toolbar.active_drag = None
     return plot
+
+
+def _range(low: float, high: float) -> Range1d:
+    """Of an axis: the whole map, and no more than that at a time."""
+    span = high - low
+    return Range1d(low, high, bounds=(low - span, high + span), min_interval=span / MOST_ZOOM, max_interval=span)
 
 
 def _add_points(plot: figure, look: MapColours, points: Points) -> None:

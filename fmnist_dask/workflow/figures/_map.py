@@ -35,7 +35,7 @@ from fmnist_dask.workflow.registry import ReportContext
 #: Which images are shown one by one.
 SPREAD, RANDOM = "{} spread over it", "a random sample of {}"
 #: Bytes of what is seen closer up, for all colourings of one map.
-LAYER_BYTES = 2_400_000
+LAYER_BYTES = 4_800_000
 #: Random numbers that decide between images of one cell.
 ORDER_STREAM = 9401
 
@@ -95,7 +95,7 @@ def plane_section(dataset: xarray.Dataset, n: int, context: ReportContext, words
     tallies = count_cells(dataset, rows, sought)
     shown = _points(dataset, picked, sheet, sought, tallies) if sheet else None
     drawn_how = SPREAD if str(dataset.attrs.get("shown") or "") == "spread" else RANDOM
-    budget = LAYER_BYTES // len(sought)
+    budget = LAYER_BYTES // (2 * len(sought))
     choices: list[tuple[str, tuple[Block, ...]]] = []
     for at, ((drawn, groups), tally) in enumerate(zip(sought, tallies, strict=True)):
         cells = cells_of(dataset, tally)

@@ -71,18 +71,25 @@ def _check(data: StepInput) -> None:
 def _wanted(per: Per, classes: tuple[str, ...]) -> dict[str, tuple[int, ...] | None]:
     """Names of the grids to make, and labels of the classes of each; ``None`` for all images."""
     wanted: dict[str, tuple[int, ...] | None] = {}
+
+    def add(labels: tuple[int, ...]) -> None:
+        name = " + ".join(classes[label] for label in labels)
+        while name == ALL or wanted.get(name, labels) != labels:
+            name += " (class)"
+        wanted[name] = labels
+
     for entry in [per] if isinstance(per, str) else per:
         if isinstance(entry, list):
-            labels = sorted({_label(name, classes) for name in entry})
-            wanted[" + ".join(classes[label] for label in labels)] = tuple(labels)
+            add(tuple(sorted({_label(name, classes) for name in entry})))
         elif entry == EACH and EACH not in classes:
             if not classes:
                 raise UsageError("per: class needs images with classes, and these have none", "leave it out: per: all")
-            wanted |= {name: (label,) for label, name in enumerate(classes)}
+            for label in range(len(classes)):
+                add((label,))
         elif entry == ALL:
             wanted[ALL] = None
         else:
-            wanted[entry] = (_label(entry, classes),)
+            add((_label(entry, classes),))
     return wanted
 
 
@@ -96,7 +103,7 @@ def _subset(
     data: StepInput, images: int | None, wanted: dict[str, tuple[int, ...] | None], room: int | None
 ) -> PlacedSubset:
     labels = None
-    if ALL not in wanted:
+    if None not in wanted.values():
         labels = tuple(sorted({label for some in wanted.values() for label in some or ()}))
     most = images or (room if room is not None and len(wanted) == 1 else IMAGES)
     return PlacedSubset(min(most, data.n), data.seed, labels)
