@@ -1,8 +1,9 @@
-"""Places of images that a map was not fitted on, among those that it was."""
+"""What maps have in common, and places of images that a map was not fitted on, among those that it was."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,13 +11,40 @@ from fmnist_dask.models.neighbours import Neighbours, measure_of
 from fmnist_dask.passes.parameters import ArrayParameter
 from fmnist_dask.passes.protocol import Algorithm, Column, ColumnArray, Readable, Scan
 from fmnist_dask.passes.reductions.map_places import PLACING, Landmarks
-from fmnist_dask.typing import AnyArray
+from fmnist_dask.typing import AnyArray, BoolArray, IntArray
 
 #: Places that are read at a time.
 READ_ROWS = 2**18
 
 #: Makes the column of places: from landmarks, a bit for each sample that is wanted, and shift and scale of distances.
 ColumnOfPlaces = Callable[[Landmarks, ArrayParameter, ArrayParameter, float], Column]
+
+
+@dataclass
+class MapModel:
+    """Where images are.
+
+    Attributes
+    ----------
+    rows : int64 array, shape (m,)
+        The images that are on the map, ascending.
+    fitted : bool array, shape (m,)
+        Which of them are landmarks.
+    embedding : float32 array, shape (m, 2)
+    neighbours, distances
+        For each image of the collection the rows of the landmarks nearest to it, itself left out, nearest first, and
+        how far they are among the features; −1 and NaN where there are none, as for images that are not on the map.
+        Shapes (n of the collection, k).
+    n
+        Images there were.
+    """
+
+    rows: IntArray
+    fitted: BoolArray
+    embedding: AnyArray
+    neighbours: ColumnArray
+    distances: ColumnArray
+    n: int
 
 
 def with_others(

@@ -10,13 +10,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fmnist_dask.models.map_others import with_others
+from fmnist_dask.models.map_others import MapModel, with_others
 from fmnist_dask.models.map_rows import LandmarkChoice, principal_start
 from fmnist_dask.models.neighbours import nearest_neighbours
 from fmnist_dask.passes.parameters import ArrayParameter
-from fmnist_dask.passes.protocol import Algorithm, Call, ColumnArray, Readable, Tasks
+from fmnist_dask.passes.protocol import Algorithm, Call, Readable, Tasks
 from fmnist_dask.passes.reductions.map_places import PLACING, Landmarks, MapPlaces
-from fmnist_dask.typing import AnyArray, BoolArray, FloatArray, IntArray
+from fmnist_dask.typing import AnyArray, FloatArray, IntArray
 
 #: Iterations between two records of the divergence.
 RECORD = 50
@@ -72,39 +72,22 @@ class TSNEOptions:
 
 
 @dataclass
-class TSNEModel:
-    """Where images are.
+class TSNEModel(MapModel):
+    """Where images are, by t-SNE.
 
     Attributes
     ----------
-    rows : int64 array, shape (m,)
-        The images that are on the map, ascending.
-    fitted : bool array, shape (m,)
-        Which of them are landmarks.
-    embedding : float32 array, shape (m, 2)
     kl_divergence
         Of affinities in the plane from those among features, in nats; of the landmarks.
     history : float64 array, shape (records, 2)
         Iterations so far, and the divergence then; while clusters are exaggerated, of exaggerated affinities.
     perplexity
         As used.
-    n
-        Images there were.
-    neighbours, distances
-        For each image of the collection the rows of the landmarks nearest to it, itself left out, nearest first, and
-        how far they are among the features; −1 and NaN where there are none, as for images that are not on the map.
-        Shapes (n of the collection, k).
     """
 
-    rows: IntArray
-    fitted: BoolArray
-    embedding: AnyArray
     kl_divergence: float
     history: FloatArray
     perplexity: float
-    n: int
-    neighbours: ColumnArray
-    distances: ColumnArray
 
 
 def tsne(
@@ -149,7 +132,7 @@ def tsne(
         return MapPlaces(known, wanted, shift, scale, options.placing_iter)
 
     everywhere, neighbours, distances = yield from with_others(source, sample, placed, near, column, split)
-    return TSNEModel(sample["rows"], fitted, everywhere, divergence, history, perplexity, n, neighbours, distances)
+    return TSNEModel(sample["rows"], fitted, everywhere, neighbours, distances, n, divergence, history, perplexity)
 
 
 def neighbours_of(m: int, perplexity: float) -> int:

@@ -8,14 +8,14 @@ from typing import Any, Literal
 import numpy as np
 
 from fmnist_dask.errors import UsageError
-from fmnist_dask.models.map_others import with_others
+from fmnist_dask.models.map_others import MapModel, with_others
 from fmnist_dask.models.map_rows import LandmarkChoice, principal_start
 from fmnist_dask.models.neighbours import nearest_neighbours
 from fmnist_dask.passes.parameters import ArrayParameter
-from fmnist_dask.passes.protocol import Algorithm, Call, ColumnArray, Readable, Tasks
+from fmnist_dask.passes.protocol import Algorithm, Call, Readable, Tasks
 from fmnist_dask.passes.reductions.map_places import PLACING, Landmarks
 from fmnist_dask.passes.reductions.umap_places import LIBRARY_BYTES, UMAPPlaces, UMAPPlacing, umap_alone
-from fmnist_dask.typing import AnyArray, BoolArray, FloatArray, IntArray
+from fmnist_dask.typing import AnyArray, FloatArray, IntArray
 
 #: Bytes for each image and neighbour while the graph is made and its edges are drawn, and for each image.
 PAIR_BYTES, IMAGE_BYTES = 200, 256
@@ -62,31 +62,16 @@ class UMAPOptions:
 
 
 @dataclass
-class UMAPModel:
-    """Where images are.
+class UMAPModel(MapModel):
+    """Where images are, by UMAP.
 
     Attributes
     ----------
-    rows : int64 array, shape (m,)
-        The images that are on the map, ascending.
-    fitted : bool array, shape (m,)
-        Which of them are landmarks.
-    embedding : float32 array, shape (m, 2)
     n_neighbors
         As used.
-    n
-        Images there were.
-    neighbours, distances
-        As of :class:`~fmnist_dask.models.tsne.TSNEModel`.
     """
 
-    rows: IntArray
-    fitted: BoolArray
-    embedding: AnyArray
     n_neighbors: int
-    n: int
-    neighbours: ColumnArray
-    distances: ColumnArray
 
 
 def umap(
@@ -137,7 +122,7 @@ def umap(
 
     fitted = np.isin(sample["rows"], rows, assume_unique=True)
     everywhere, neighbours, distances = yield from with_others(source, sample, placed, near, column, split)
-    return UMAPModel(sample["rows"], fitted, everywhere, k, n, neighbours, distances)
+    return UMAPModel(sample["rows"], fitted, everywhere, neighbours, distances, n, k)
 
 
 def placing_of(options: UMAPOptions, k: int, a: float, b: float) -> UMAPPlacing:

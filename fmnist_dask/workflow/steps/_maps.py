@@ -9,7 +9,8 @@ import numpy as np
 
 from fmnist_dask.kernels.counter_random import random_bits
 from fmnist_dask.kernels.spread import spread_order
-from fmnist_dask.models.map_quality import MapQuality
+from fmnist_dask.models.map_others import MapModel
+from fmnist_dask.models.map_quality import map_quality
 from fmnist_dask.models.neighbours import block_rows, pair_bytes, rounds
 from fmnist_dask.passes.parameters import ArrayParameter
 from fmnist_dask.passes.protocol import Algorithm, Column, ColumnArray, Scan
@@ -18,7 +19,7 @@ from fmnist_dask.passes.reductions.images import ImagesAt
 from fmnist_dask.passes.reductions.rows_at import RowLabels, RowsAt
 from fmnist_dask.passes.reductions.subset import RandomSubset
 from fmnist_dask.typing import AnyArray, BoolArray, FloatArray, IntArray
-from fmnist_dask.workflow.registry import Foreseen, StepInput
+from fmnist_dask.workflow.registry import Foreseen, StepInput, StepResult
 from fmnist_dask.workflow.steps._names import IMAGE_DIMS
 
 #: Cells along each side of the map; the number of those that are nowhere.
@@ -95,38 +96,78 @@ def table_of_map(columns: Mapping[str, ColumnArray]) -> dict[str, ColumnArray | 
     }
 
 
-def dataset_of_map(
-    *,
+def result_of_map(
     data: StepInput,
-    rows: IntArray,
-    embedding: AnyArray,
-    fitted: BoolArray,
-    labels: AnyArray,
-    quality: MapQuality,
-    chosen: IntArray,
-    pictures: AnyArray,
-    n_split: int,
+    sample: Mapping[str, AnyArray],
+    model: MapModel,
+    shown: int,
     attrs: Mapping[str, Any],
+    metrics: Mapping[str, float] | None = None,
     history: FloatArray | None = None,
-) -> Any:
-    """The result of a step that made a map, as an xarray Dataset.
+) -> Algorithm[StepResult]:
+    """The result of a step that made a map: quality, images to show, columns, dataset.
 
     Parameters
     ----------
-    rows, embedding, fitted, labels
-        The images on the map, ascending, their places, whether it was fitted on them, and their classes.
-    chosen, pictures
-        As :func:`shown_images` finds them.
-    n_split
-        Images there were.
+    sample
+        As :func:`~fmnist_dask.models.map_rows.images_to_place` returned it.
+    shown
+        Images to show one by one.
     attrs
-        What the method has to add.
+        Of the dataset, what the method has to add.
+    metrics
+        Of the method; exact.
     history
         How the method converged, shape (records, 2).
     """
+    labels, own = sample["label"], metrics or {}
+    chosen, pictures = yield from shown_images(data, model.rows, model.embedding, shown)
+    quality = yield from map_quality(data.source, model.rows, labels, model.embedding, data.seed, data.split)
+    columns: dict[str, ColumnArray] = {
+        **columns_of_map(model.rows, model.embedding, model.fitted, data.source.n),
+        "neighbour": model.neighbours,
+        "neighbour_distance": model.distances,
+    }
+    dataset = dataset_of_map(data, model, labels, chosen, pictures)
+    if history is not None:
+        dataset["history"] = (("record", "column"), history)
+    voted = len(model.rows) if quality.voted is None else quality.voted
+    dataset.attrs |= {**attrs, "n_trusted": quality.sampled, "n_voted": voted}
+    return StepResult(
+        dataset=dataset,
+        metrics={
+            **own,
+            "trustworthiness": quality.trustworthiness,
+            "knn_accuracy": quality.knn_accuracy,
+            "n_placed": len(model.rows),
+            "n_landmarks": int(model.fitted.sum()),
+        },
+        exact={
+            **dict.fromkeys(own, True),
+            "trustworthiness": quality.sampled == len(model.rows),
+            "knn_accuracy": quality.voted is None,
+        },
+        n_used=len(model.rows),
+        n_total=data.source.n,
+        columns=columns,
+        image_tables={"embedding": table_of_map(columns)},
+        features="embedding",
+    )
+
+
+def dataset_of_map(data: StepInput, model: MapModel, labels: AnyArray, chosen: IntArray, pictures: AnyArray) -> Any:
+    """Where images are, as an xarray Dataset.
+
+    Parameters
+    ----------
+    labels
+        Of the images on the map.
+    chosen, pictures
+        As :func:`shown_images` finds them.
+    """
     import xarray as xr
 
-    n = data.source.n
+    n, rows, embedding = data.source.n, model.rows, model.embedding
     everywhere = np.full((n, 2), np.nan, dtype=np.float32)
     everywhere[rows] = embedding
     edges = edges_of(embedding.astype(np.float64))
@@ -142,7 +183,6 @@ def dataset_of_map(
             "plane": (("sample", "axis"), plane, named),
             "label": ("sample", known, {"long_name": "class"}),
             "plane_edge": (("axis", "edge"), edges),
-            **({} if history is None else {"history": (("record", "column"), history)}),
             "shown_row": ("shown", rows[chosen]),
             "shown_code": (("shown", "axis"), embedding[chosen]),
             "shown_image": (("shown", *(f"shown_{dim}" for dim in image_dims)), pictures),
@@ -151,12 +191,9 @@ def dataset_of_map(
             "split": data.split,
             "on": data.on,
             "shown": "spread",
-            **attrs,
             "n": len(rows),
-            "n_split": n_split,
-            "n_landmarks": int(fitted.sum()),
-            "n_trusted": quality.sampled,
-            "n_voted": len(rows) if quality.voted is None else quality.voted,
+            "n_split": model.n,
+            "n_landmarks": int(model.fitted.sum()),
         },
     )
 

@@ -8,22 +8,18 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import pydantic
 
-from fmnist_dask.models.map_quality import map_quality
 from fmnist_dask.models.map_rows import LandmarkChoice, images_to_place
 from fmnist_dask.models.tsne import TSNEOptions, embedding_bytes, neighbours_of, tsne
 from fmnist_dask.passes.parameters import ArrayParameter
-from fmnist_dask.passes.protocol import Algorithm, ColumnArray
+from fmnist_dask.passes.protocol import Algorithm
 from fmnist_dask.passes.reductions.map_places import Landmarks, MapPlaces
 from fmnist_dask.workflow.registry import Foreseen, StepInput, StepResult, step
 from fmnist_dask.workflow.steps._maps import (
-    columns_of_map,
-    dataset_of_map,
     foreseen_fit,
     foreseen_places,
     foreseen_rows,
     foreseen_thumbnails,
-    shown_images,
-    table_of_map,
+    result_of_map,
 )
 
 
@@ -117,44 +113,6 @@ def tsne_step(
         placing_iter,
     )
     sample = yield from images_to_place(data.source, data.n, options, data.split)
-    rows = sample["rows"]
     model = yield from tsne(data.source, sample, data.n, options, data.split)
-    chosen, pictures = yield from shown_images(data, rows, model.embedding, shown)
-    quality = yield from map_quality(data.source, rows, sample["label"], model.embedding, data.seed, data.split)
-    columns: dict[str, ColumnArray] = {
-        **columns_of_map(model.rows, model.embedding, model.fitted, data.source.n),
-        "neighbour": model.neighbours,
-        "neighbour_distance": model.distances,
-    }
-    return StepResult(
-        dataset=dataset_of_map(
-            data=data,
-            rows=rows,
-            embedding=model.embedding,
-            fitted=model.fitted,
-            labels=sample["label"],
-            quality=quality,
-            chosen=chosen,
-            pictures=pictures,
-            n_split=model.n,
-            history=model.history,
-            attrs={"perplexity": model.perplexity},
-        ),
-        metrics={
-            "kl_divergence": model.kl_divergence,
-            "trustworthiness": quality.trustworthiness,
-            "knn_accuracy": quality.knn_accuracy,
-            "n_placed": len(model.rows),
-            "n_landmarks": int(model.fitted.sum()),
-        },
-        exact={
-            "kl_divergence": True,
-            "trustworthiness": quality.sampled == len(rows),
-            "knn_accuracy": quality.voted is None,
-        },
-        n_used=len(model.rows),
-        n_total=data.source.n,
-        columns=columns,
-        image_tables={"embedding": table_of_map(columns)},
-        features="embedding",
-    )
+    attrs, metrics = {"perplexity": model.perplexity}, {"kl_divergence": model.kl_divergence}
+    return (yield from result_of_map(data, sample, model, shown, attrs, metrics, model.history))

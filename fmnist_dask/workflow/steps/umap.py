@@ -8,23 +8,19 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import pydantic
 
-from fmnist_dask.models.map_quality import map_quality
 from fmnist_dask.models.map_rows import LandmarkChoice, images_to_place
 from fmnist_dask.models.umap import UMAPOptions, embedding_bytes, neighbours_of, placing_of, umap
 from fmnist_dask.passes.parameters import ArrayParameter
-from fmnist_dask.passes.protocol import Algorithm, ColumnArray
+from fmnist_dask.passes.protocol import Algorithm
 from fmnist_dask.passes.reductions.map_places import PLACING, Landmarks
 from fmnist_dask.passes.reductions.umap_places import UMAPPlaces
 from fmnist_dask.workflow.registry import Foreseen, StepInput, StepResult, step
 from fmnist_dask.workflow.steps._maps import (
-    columns_of_map,
-    dataset_of_map,
     foreseen_fit,
     foreseen_places,
     foreseen_rows,
     foreseen_thumbnails,
-    shown_images,
-    table_of_map,
+    result_of_map,
 )
 
 
@@ -126,38 +122,6 @@ def umap_step(
         placing_epochs,
     )
     sample = yield from images_to_place(data.source, data.n, options, data.split)
-    rows = sample["rows"]
     model = yield from umap(data.source, sample, data.n, options, data.split)
-    chosen, pictures = yield from shown_images(data, rows, model.embedding, shown)
-    quality = yield from map_quality(data.source, rows, sample["label"], model.embedding, data.seed, data.split)
-    columns: dict[str, ColumnArray] = {
-        **columns_of_map(model.rows, model.embedding, model.fitted, data.source.n),
-        "neighbour": model.neighbours,
-        "neighbour_distance": model.distances,
-    }
-    return StepResult(
-        dataset=dataset_of_map(
-            data=data,
-            rows=rows,
-            embedding=model.embedding,
-            fitted=model.fitted,
-            labels=sample["label"],
-            quality=quality,
-            chosen=chosen,
-            pictures=pictures,
-            n_split=model.n,
-            attrs={"n_neighbors": model.n_neighbors, "min_dist": min_dist},
-        ),
-        metrics={
-            "trustworthiness": quality.trustworthiness,
-            "knn_accuracy": quality.knn_accuracy,
-            "n_placed": len(model.rows),
-            "n_landmarks": int(model.fitted.sum()),
-        },
-        exact={"trustworthiness": quality.sampled == len(rows), "knn_accuracy": quality.voted is None},
-        n_used=len(model.rows),
-        n_total=data.source.n,
-        columns=columns,
-        image_tables={"embedding": table_of_map(columns)},
-        features="embedding",
-    )
+    attrs = {"n_neighbors": model.n_neighbors, "min_dist": min_dist}
+    return (yield from result_of_map(data, sample, model, shown, attrs))
