@@ -1,0 +1,209 @@
+"""Kernels on colours, compiled by numba: counting, nearest colours, hierarchies, mixtures. Imported where they run."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+#: Bits of a channel.
+BITS = 8
+
+
+@numba.njit(nogil=True, cache=True)
+def count_codes(pixels, shift, table, found):  # pragma: no cover - compiled
+    """Count colours in a table that is zero before; the number of distinct ones, whose codes ``found`` lists.
+
+    Parameters
+    ----------
+    pixels : uint8 array, shape (m, 3) or (m, 1)
+    shift
+        Bits of each channel that are left out.
+    table : uint32 array, shape (2^((8 − shift) · channels),)
+    found : uint32 array
+        As long as there are pixels, or codes.
+    """
+    width = np.uint32(BITS - shift)
+    low = np.uint32(shift)
+    distinct = 0
+    for at in range(pixels.shape[0]):
+        code = np.uint32(0)
+        for channel in range(pixels.shape[1]):
+            code = (code << width) | (np.uint32(pixels[at, channel]) >> low)
+        if table[code] == 0:
+            found[distinct] = code
+            distinct += 1
+        table[code] += np.uint32(1)
+    return distinct
+
+
+@numba.njit(nogil=True, cache=True)
+def look_up(pixels, shift, table, out):  # pragma: no cover - compiled
+    """What a table says of each pixel's colour.
+
+    Parameters
+    ----------
+    pixels : uint8 array, shape (m, channels)
+    table : array, shape (2^((8 − shift) · channels),)
+    out : array of the table's type, shape (m,)
+    """
+    width = np.uint32(BITS - shift)
+    low = np.uint32(shift)
+    for at in range(pixels.shape[0]):
+        code = np.uint32(0)
+        for channel in range(pixels.shape[1]):
+            code = (code << width) | (np.uint32(pixels[at, channel]) >> low)
+        out[at] = table[code]
+
+
+@numba.njit(nogil=True, cache=True)
+def merge_counts(left, left_count, right, right_count, code, count):  # pragma: no cover - compiled
+    """Merge two ascending lists of codes with their counts; the length of the merged one.
+
+    Parameters
+    ----------
+    left, right : uint32 arrays
+    left_count, right_count : int64 arrays, shape (m, columns)
+    code, count : arrays
+        Filled; long enough for both.
+    """
+    i, j, at = 0, 0, 0
+    while i < left.shape[0] or j < right.shape[0]:
+        if j == right.shape[0] or (i < left.shape[0] and left[i] < right[j]):
+            code[at] = left[i]
+            count[at] = left_count[i]
+            i += 1
+        elif i == left.shape[0] or right[j] < left[i]:
+            code[at] = right[j]
+            count[at] = right_count[j]
+            j += 1
+        else:
+            code[at] = left[i]
+            for column in range(count.shape[1]):
+                count[at, column] = left_count[i, column] + right_count[j, column]
+            i += 1
+            j += 1
+        at += 1
+    return at
+
+
+@numba.njit(nogil=True, cache=True)
+def ward_chain(points, weight, merges):  # pragma: no cover - compiled
+    """Ward's hierarchy by chains of nearest neighbours, with costs from centroids: no matrix of distances.
+
+    Parameters
+    ----------
+    points : float64 array, shape (m, d)
+        Changed in place.
+    weight : float64 array, shape (m,)
+        Changed in place.
+    merges : float64 array, shape (m − 1, 3)
+        Filled: two points that stand for clusters, of which the second stands for both afterwards, and the cost, by
+        which the sum of squares grows.
+    """
+    m, d = points.shape
+    # Those that still stand for clusters are kept together at the front.
+    place = np.arange(m)
+    alive = m
+    chain = np.empty(m + 1, dtype=np.int64)
+    length = 0
+    for step in range(m - 1):
+        if length == 0:
+            chain[0] = 0
+            length = 1
+        while True:
+            last = chain[length - 1]
+            before = chain[length - 2] if length > 1 else -1
+            best = -1
+            least = np.inf
+            if before >= 0:
+                best = before
+                least = _cost(points, weight, last, before, d)
+            mine = weight[last]
+            if d == 3:
+                x, y, z = points[last, 0], points[last, 1], points[last, 2]
+                for other in range(alive):
+                    if other == last:
+                        continue
+                    a, b, c = points[other, 0] - x, points[other, 1] - y, points[other, 2] - z
+                    cost = mine * weight[other] / (mine + weight[other]) * (a * a + b * b + c * c)
+                    if cost < least:
+                        least, best = cost, other
+            else:
+                for other in range(alive):
+                    if other == last:
+                        continue
+                    cost = _cost(points, weight, last, other, d)
+                    if cost < least:
+                        least, best = cost, other
+            if best == before:
+                break
+            chain[length] = best
+            length += 1
+        one, other = chain[length - 1], chain[length - 2]
+        length -= 2
+        merges[step, 0], merges[step, 1], merges[step, 2] = place[one], place[other], least
+        both = weight[one] + weight[other]
+        for axis in range(d):
+            points[other, axis] = (weight[one] * points[one, axis] + weight[other] * points[other, axis]) / both
+        weight[other] = both
+        # The last of the front takes the place of the one that is gone.
+        alive -= 1
+        if one != alive:
+            points[one] = points[alive]
+            weight[one] = weight[alive]
+            place[one] = place[alive]
+            for at in range(length):
+                if chain[at] == alive:
+                    chain[at] = one
+
+
+@numba.njit(nogil=True, cache=True, inline="always")
+def _cost(points, weight, one, other, d):  # pragma: no cover - compiled
+    square = 0.0
+    for axis in range(d):
+        apart = points[one, axis] - points[other, axis]
+        square += apart * apart
+    return weight[one] * weight[other] / (weight[one] + weight[other]) * square
+
+
+@numba.njit(nogil=True, cache=True)
+def optimal_levels(weight, k, cost, split):  # pragma: no cover - compiled
+    """Least sums of squares of sorted levels in ``k`` and fewer runs, by dynamic programming (Bellman 1973).
+
+    Parameters
+    ----------
+    weight : float64 array, shape (m,)
+        Of the levels 0, 1, …
+    cost : float64 array, shape (k, m)
+        Filled: least sum of squares of the levels up to each in that many runs and one more.
+    split : int64 array, shape (k, m)
+        Filled: where the last run begins.
+    """
+    m = weight.shape[0]
+    count, first, second = np.zeros(m + 1), np.zeros(m + 1), np.zeros(m + 1)
+    for level in range(m):
+        count[level + 1] = count[level] + weight[level]
+        first[level + 1] = first[level] + weight[level] * level
+        second[level + 1] = second[level] + weight[level] * level * level
+    for stop in range(m):
+        cost[0, stop] = _within(count, first, second, 0, stop + 1)
+        split[0, stop] = 0
+    for runs in range(1, k):
+        for stop in range(m):
+            cost[runs, stop], split[runs, stop] = cost[runs - 1, stop], split[runs - 1, stop]
+            least, best = np.inf, 0
+            for start in range(min(runs, stop), stop + 1):
+                before = cost[runs - 1, start - 1] if start > 0 else 0.0
+                value = before + _within(count, first, second, start, stop + 1)
+                if value < least:
+                    least, best = value, start
+            cost[runs, stop], split[runs, stop] = least, best
+
+
+@numba.njit(nogil=True, cache=True, inline="always")
+def _within(count, first, second, start, stop):  # pragma: no cover - compiled
+    w = count[stop] - count[start]
+    if w <= 0:
+        return 0.0
+    s = first[stop] - first[start]
+    return max(second[stop] - second[start] - s * s / w, 0.0)
