@@ -113,7 +113,6 @@ def palette_similarity(lines, index, palette, window, c1, c2, out):  # pragma: n
 @numba.njit(nogil=True, cache=True)
 def squared_error(lines, index, palette):  # pragma: no cover - compiled
     """Sum of squared differences of lines and their palette colours, an integer; shapes as above."""
-    channels = palette.shape[1]
     total = np.int64(0)
     painted = np.empty(lines.shape[1], dtype=np.uint8)
     for y in range(lines.shape[0]):
