@@ -82,7 +82,7 @@ def no_colours(channels: int) -> Colours:
 
 
 def count_colours(pixels: UInt8Array, limit: int) -> Colours:
-    """Count the colours of pixels of shape (m, channels), 1 or 3; at most ``limit``, see :meth:`Colours.within`.
+    """Count the colours of pixels of shape (m, channels), 1 or 3; at most ``limit`` (8 or more), see :meth:`Colours.within`.
 
     Raises
     ------

@@ -180,7 +180,7 @@ class MergeTree:
 
 def means_of(points: FloatArray, weight: FloatArray, labels: AnyArray, k: int | None = None) -> FloatArray:
     """Weighted mean of the points of each cluster, shape (k, d); NaN of those without any."""
-    k = int(labels.max(initial=-1)) + 1 if k is None else k
+    k = int(labels.max()) + 1 if k is None else k
     total = np.bincount(labels, weight, k)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.stack([np.bincount(labels, weight * column, k) / total for column in points.T], axis=1)
