@@ -64,7 +64,9 @@ def read_pixels(path: str, shape: tuple[int, ...], tile: tuple[int, int], part: 
         return pixels
     for y in range(rows.start // tile[0], -(-rows.stop // tile[0])):
         for x in range(columns.start // tile[1], -(-columns.stop // tile[1])):
-            into, out_of = zip(_overlap(rows, y * tile[0], tile[0]), _overlap(columns, x * tile[1], tile[1]), strict=True)
+            into, out_of = zip(
+                _overlap(rows, y * tile[0], tile[0]), _overlap(columns, x * tile[1], tile[1]), strict=True
+            )
             # Edges are padded to whole tiles, as Zarr has it.
             pixels[into] = _read_tile(path, (y, x), (*tile, *shape[2:]))[out_of]
     return pixels

@@ -117,7 +117,8 @@ class ArrayPhoto(PhotoSource):
                 return np.asarray(array[start:stop])
         except (OSError, ValueError, RuntimeError) as error:
             raise SourceError(
-                f"lines {start:,} to {stop:,} of {self.location} cannot be read: {error}", "check that the file is whole"
+                f"lines {start:,} to {stop:,} of {self.location} cannot be read: {error}",
+                "check that the file is whole",
             ) from error
 
     def _converted(self, values: AnyArray) -> AnyArray:
