@@ -144,7 +144,7 @@ def write_band(plan: RasterPlan, start: int, stop: int) -> dict[str, Any]:
 
 def digest_lines(pixels: UInt8Array) -> bytes:
     """Digest of some lines, 16 bytes."""
-    return hashlib.blake2b(np.ascontiguousarray(pixels), digest_size=16).digest()
+    return hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16).digest()
 
 
 def commit_raster(plan: RasterPlan) -> Raster:

@@ -4,6 +4,7 @@ There is arithmetic and the square root alone, which processors round alike. Alo
 noise's lattice are blended vertically once for each of its columns, so that a pixel costs one blend an octave.
 """
 
+# mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
 
 import math
@@ -57,9 +58,9 @@ def _smooth(low, high, value):  # pragma: no cover - compiled
 def _add_octave(out, scratch, key, first, origin, step, across, amplitude):  # pragma: no cover - compiled
     """Add gradient noise to a row of pixels, which lie at ``origin + step * (first + i)`` of the lattice's row."""
     count = out.shape[0]
-    lowest = int(math.floor(origin + step * first))
-    cells = int(math.floor(origin + step * (first + count - 1))) - lowest + 2
-    above = int(math.floor(across))
+    lowest = math.floor(origin + step * first)
+    cells = math.floor(origin + step * (first + count - 1)) - lowest + 2
+    above = math.floor(across)
     t = across - above
     blend = t * t * t * (t * (t * 6.0 - 15.0) + 10.0)
     for cell in range(cells):
@@ -72,7 +73,7 @@ def _add_octave(out, scratch, key, first, origin, step, across, amplitude):  # p
     start = 0
     for cell in range(cells - 1):
         base = float(lowest + cell)
-        stop = min(max(int(math.floor((base + 1.0 - origin) / step)) - first, start), count)
+        stop = min(max(math.floor((base + 1.0 - origin) / step) - first, start), count)
         while stop > start and origin + step * (first + stop - 1) >= base + 1.0:
             stop -= 1
         while stop < count and origin + step * (first + stop) < base + 1.0:
@@ -155,7 +156,7 @@ def _hill(layer, depth, rock, light, colour):  # pragma: no cover - compiled
 def _flower(keys, kind, y, x, cell, bloom, colour):  # pragma: no cover - compiled
     """Lay a flower over a colour, if one of a kind covers the pixel; each lies within a cell of a grid of its own."""
     key = keys[FLOWERS + kind]
-    row, column = int(math.floor(y / cell)), int(math.floor(x / cell))
+    row, column = math.floor(y / cell), math.floor(x / cell)
     word = _bits(key, row, column)
     if _unit(word, 0) > 0.10 + 0.62 * bloom:
         return
@@ -234,7 +235,7 @@ def draw_part(pixels, top, left, height, width, keys, octaves):  # pragma: no co
     highest = min(ridge[0].min(), ridge[1].min(), ridge[2].min())
     bank = ridge[3].min()
     lowest_sky = max(ridge[0].max(), shore)
-    colour, mirrored = np.empty(3), np.empty(3)
+    colour = np.empty(3)
     for row in range(rows):
         y = top + row
         v = (y + 0.5) * unit
@@ -251,8 +252,8 @@ def draw_part(pixels, top, left, height, width, keys, octaves):  # pragma: no co
         if v >= shore - 0.02 and v < ridge[3].max():
             # Waves are long and low far away.
             near = 1.0 / (v - shore + 0.03)
-            _noise(waves, scratch, keys, WAVES, min(octaves[WAVES], 4), left - 0.5 * width, min(1.6 * near, 0.3 * height) * unit,
-                   9.0 * near, 0.55)  # fmt: skip
+            step = min(1.6 * near, 0.3 * height) * unit
+            _noise(waves, scratch, keys, WAVES, min(octaves[WAVES], 4), left - 0.5 * width, step, 9.0 * near, 0.55)
         if v >= bank:
             depth = 1.0 / (0.35 + 1.3 * (v - 0.72))
             _noise(

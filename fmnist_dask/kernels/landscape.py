@@ -1,7 +1,7 @@
 """A landscape with sky, hills, a lake and flowers, each pixel of which is a pure function of (seed, y, x) and the size.
 
-Any part of the picture, in any cut, has the same bytes. What looks natural is gradient noise (Perlin, "Improving noise",
-SIGGRAPH 2002) in octaves.
+Any part of the picture, in any cut, has the same bytes. What looks natural is gradient noise in octaves (Perlin,
+"Improving noise", SIGGRAPH 2002).
 """
 
 from __future__ import annotations

@@ -189,8 +189,8 @@ class ZarrPhoto(ArrayPhoto):
         return found
 
     def _bytes_of_chunks(self, array: Any) -> int:
-        chunk = math.prod(array.shards or array.chunks) * np.dtype(array.dtype).itemsize
-        return 4 * min(chunk, math.prod(array.shape) * np.dtype(array.dtype).itemsize)
+        chunk = [min(sides) for sides in zip(array.shards or array.chunks, array.shape, strict=True)]
+        return 4 * int(math.prod(chunk)) * np.dtype(array.dtype).itemsize
 
     def _stamps(self) -> list[Any]:
         # Times of hidden files (of format 2) are not listed; what they say of the array is looked at anyhow.

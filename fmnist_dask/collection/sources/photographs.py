@@ -9,7 +9,7 @@ from typing import Any
 
 from fmnist_dask.collection.files import read_manifest
 from fmnist_dask.collection.layout import INGEST, MANIFEST
-from fmnist_dask.collection.place import is_remote, place_of
+from fmnist_dask.collection.place import place_of
 from fmnist_dask.collection.raster import Raster, is_begun, is_raster
 from fmnist_dask.collection.sources.canvas import UnreadableError
 from fmnist_dask.collection.sources.decoding import SUFFIXES
