@@ -9,7 +9,7 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pydantic
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from fmnist_dask.report.page import Contribution
 
 ENTRY_POINTS = "fmnist_dask.steps"
+#: What ``accepts`` says of steps that work on the lines of one photograph.
+PHOTOGRAPH = "photograph"
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class StepInput:
     Attributes
     ----------
     source
-        The collection; where the step works on another step's results, the collection seen through these features.
+        The collection; where the step works on another step's results, the collection seen through these features. For
+        steps that accept it, a photograph, whose lines are the samples.
     split
         Name of the split (``all`` for every image) and its code (``None`` for every image).
     seed
@@ -48,7 +51,7 @@ class StepInput:
 
     @property
     def n(self) -> int:
-        """Images of the split."""
+        """Images of the split, or lines of the photograph."""
         if self.split_code is None:
             return self.source.n
         return list(self.source.splits.values())[self.split_code]
@@ -67,7 +70,7 @@ class StepResult:
     exact
         True, false, or a map by metric.
     n_used, n_total
-        Images that the result rests on, and images there were.
+        Images that the result rests on, and images there were; of a photograph both are 1.
     columns
         Per-sample variables that a pass has written; they join the dataset without a copy.
     tables
@@ -85,7 +88,8 @@ class StepResult:
     pixels
         Instead: the variable of uint8, of the dimensions of the images, that takes their place.
     pictures
-        Name → PNG file, to become ``pictures/<step>-<name>.png`` of the run.
+        Name → PNG file, to become ``pictures/<step>-<name>.png`` of the run: its bytes, or a function that writes them
+        to a binary file, so that a large one is never in memory as a whole.
     """
 
     dataset: xarray.Dataset
@@ -99,7 +103,7 @@ class StepResult:
     features: str | None = None
     images: str | None = None
     pixels: str | None = None
-    pictures: Mapping[str, bytes] = field(default_factory=dict)
+    pictures: Mapping[str, bytes | Callable[[BinaryIO], object]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -172,7 +176,8 @@ class Step:
         extras where there are several.
     accepts
         What it handles beyond the pixels of all images: ``mask`` (hidden pixels), ``missing`` (pixels without a
-        value), ``on`` (features that other steps give), ``images`` (those that other steps keep). The rest is refused.
+        value), ``on`` (features that other steps give), ``images`` (those that other steps keep), ``photograph`` (one
+        photograph, whose lines are the samples: :class:`~fmnist_dask.collection.lines.Lines`). The rest is refused.
     gives
         What it has for other steps, which they name as ``on``: ``features``, or ``images`` (a choice of them, or others
         in their place).
