@@ -82,7 +82,7 @@ def no_colours(channels: int) -> Colours:
 
 
 def count_colours(pixels: UInt8Array, limit: int) -> Colours:
-    """Count the colours of pixels of shape (m, channels), 1 or 3; at most ``limit`` (8 or more), see :meth:`Colours.within`.
+    """Count the colours of pixels of shape (m, channels), 1 or 3, within a limit of 8 or more: :meth:`Colours.within`.
 
     Raises
     ------
@@ -112,6 +112,19 @@ def count_colours(pixels: UInt8Array, limit: int) -> Colours:
         sum_codes(pixels, BITS - bits, table, sums)
         count[:, 1:] = sums
     return Colours(code, count, bits, channels)
+
+
+def told_apart(pixels: UInt8Array) -> tuple[Colours, IntArray]:
+    """Colours of few pixels of shape (m, channels), and the place among them of each pixel's.
+
+    The same as :func:`count_colours` without a limit, without its table of all colours that there are.
+    """
+    channels = pixels.shape[1]
+    places = 1 << BITS * np.arange(channels - 1, -1, -1)
+    code, place, number = np.unique(pixels @ places.astype(np.uint32), return_inverse=True, return_counts=True)
+    values = code[:, None] // places & 255
+    count = np.concatenate([number[:, None], values * number[:, None]], axis=1).astype(np.int64)
+    return Colours(code.astype(np.uint32), count, BITS, channels), place
 
 
 def counting_bytes(pixels: int, channels: int, limit: int) -> int:

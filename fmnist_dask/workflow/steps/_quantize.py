@@ -8,18 +8,21 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from fmnist_dask.kernels.colours import Colours
 from fmnist_dask.kernels.palette_png import deflated, depth_of, file_bytes, filtered, packed, palette_png, pieces
-from fmnist_dask.models.colour_map import ColourMap
-from fmnist_dask.models.quantize import ChosenPalette, QuantizeModel, QuantizeOptions, matched_entries
+from fmnist_dask.models.colour_map import ColourMap, chosen_colours
+from fmnist_dask.models.quantize import ChosenPalette, OwnPalettesModel, QuantizeModel, QuantizeOptions, matched_entries
 from fmnist_dask.passes.protocol import Algorithm, Call, ColumnArray, Readable, Tasks
 from fmnist_dask.passes.reductions.colours import Counted
-from fmnist_dask.typing import AnyArray, UInt8Array
+from fmnist_dask.typing import AnyArray, IntArray, UInt8Array
 from fmnist_dask.workflow.registry import StepInput
 
 #: Pixels of the preview that the report shows.
 PREVIEW_PIXELS = 1_200_000
 #: Photographs of more pixels get files of the methods' palettes alone, not of every number of colours.
 FILE_PIXELS = 1 << 26
+#: Distinct colours that the report shows of collections with palettes of single images.
+SAMPLE = 6000
 #: Name of the original among the files.
 ORIGINAL = "original"
 
@@ -119,23 +122,66 @@ def dataset_of(
     variables["map_match"] = (("method", "color"), _padded(matched, options.n_colors).astype(np.uint8))
     variables |= _sample(model, plane, methods, matched)
     variables |= _preview(data, model, methods, swept) if lines else _examples(data, model, methods)
-    attrs = {
-        "kind": "photograph" if lines else "collection",
-        "height": data.source.n if lines else data.source.image_shape[0],
-        "width": data.source.image_shape[0 if lines else 1],
-        "n_pixels": model.colours.n_pixels,
-        "n_distinct": len(model.colours),
-        "bits": model.colours.bits,
-        "space": "gray" if model.colours.channels == 1 else options.recipe.space,
-        "n_colors": options.n_colors,
-        "split": data.split,
-        "map": "" if plane.place is None else "umap",
-        "map_neighbors": plane.n_neighbors,
-        "palette_scope": "shared",
-    }
+    attrs = _attrs(data, options, model.colours, lines, "shared")
+    attrs |= {"map": "" if plane.place is None else "umap", "map_neighbors": plane.n_neighbors}
     if ORIGINAL in files:
         attrs["original_png_bytes"] = files[ORIGINAL]
     return xr.Dataset(variables, coords, attrs)
+
+
+def metrics_of_each(options: QuantizeOptions, model: OwnPalettesModel) -> dict[str, Any]:
+    """By method: means over all images."""
+    colours = model.extra["colours"]
+    return {
+        "ssim": {name: None if math.isnan(value) else value for name, value in model.ssim.items()},
+        "mse": {name: value / 255**2 for name, value in model.mse.items()},
+        "n_distinct": len(colours),
+        "bits": colours.bits,
+    }
+
+
+def dataset_of_each(data: StepInput, options: QuantizeOptions, model: OwnPalettesModel) -> Any:
+    """How good palettes of single images are on the whole, and some images with theirs."""
+    import xarray as xr
+
+    colours, sample = model.extra["colours"], model.extra["examples"]
+    rows = sample["row"].tolist()
+    images = sample["features"].reshape(-1, *data.source.image_shape[:2], colours.channels)
+
+    def picked(name: str) -> AnyArray:
+        return np.stack(
+            [[model.columns[f"{name}_{method}"][row : row + 1][0] for row in rows] for method in model.ssim]
+        )
+
+    dims = ("example", "y", "x")
+    variables = {
+        "ssim": ("method", np.array(list(model.ssim.values())), {"long_name": "structural similarity, mean of images"}),
+        "mse": ("method", np.array(list(model.mse.values())), {"long_name": "mean squared error, levels²"}),
+        "example_image": ((*dims, "channel"), images),
+        "example_index": (("method", *dims), picked("index")),
+        "example_palette": (("method", "example", "color", "channel"), picked("palette")),
+        "example_sample": ("example", sample["row"]),
+        **_sample_of(colours, chosen_colours(colours, SAMPLE, data.seed)),
+    }
+    return xr.Dataset(variables, {"method": list(model.ssim)}, _attrs(data, options, colours, False, "each"))
+
+
+def _attrs(data: StepInput, options: QuantizeOptions, colours: Colours, lines: bool, scope: str) -> dict[str, Any]:
+    return {
+        "kind": "photograph" if lines else "collection",
+        "height": data.source.n if lines else data.source.image_shape[0],
+        "width": data.source.image_shape[0 if lines else 1],
+        "n_pixels": colours.n_pixels,
+        "n_distinct": len(colours),
+        "bits": colours.bits,
+        "space": "gray" if colours.channels == 1 else options.recipe.space,
+        "n_colors": options.n_colors,
+        "split": data.split,
+        "map": "",
+        "map_neighbors": 0,
+        "palette_scope": scope,
+        "sweep_method": "kmeans",
+    }
 
 
 def _padded(rows: list[AnyArray], length: int) -> AnyArray:
@@ -177,14 +223,19 @@ def _sample(
     """Some of the distinct colours, their pixels, places, and clusters of the same number in all methods."""
     row = plane.row
     labels = np.stack([numbers[one.labels[row]] for one, numbers in zip(methods, matched, strict=True)])
-    found: dict[str, Any] = {
-        "map_color": (("point", "channel"), np.rint(model.colours.points[row]).astype(np.uint8)),
-        "map_count": ("point", model.colours.count[row, 0]),
-        "map_label": (("method", "point"), labels.astype(np.uint8)),
-    }
+    found = _sample_of(model.colours, row)
+    found["map_label"] = (("method", "point"), labels.astype(np.uint8))
     if plane.place is not None:
         found["map_place"] = (("point", "axis"), plane.place)
     return found
+
+
+def _sample_of(colours: Colours, row: IntArray) -> dict[str, Any]:
+    """Some of the distinct colours, and their pixels."""
+    return {
+        "map_color": (("point", "channel"), np.rint(colours.points[row]).astype(np.uint8)),
+        "map_count": ("point", colours.count[row, 0]),
+    }
 
 
 def _preview(
