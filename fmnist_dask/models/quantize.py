@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +13,7 @@ from fmnist_dask.kernels.colours import BITS, Colours
 from fmnist_dask.kernels.palettes import MergeTree
 from fmnist_dask.kernels.quantizers import TREE_COLOURS, Method, Prepared, Recipe, choose, in_space
 from fmnist_dask.passes.parameters import ArrayParameter
-from fmnist_dask.passes.protocol import Algorithm, Call, Column, ColumnArray, Readable, Reduction, Scan, Tasks
+from fmnist_dask.passes.protocol import Algorithm, Call, ColumnArray, Readable, Reduction, Scan, Tasks
 from fmnist_dask.passes.reductions.colours import (
     ColourCounts,
     Counted,
@@ -22,7 +21,6 @@ from fmnist_dask.passes.reductions.colours import (
     Quantized,
     channels_of,
 )
-from fmnist_dask.passes.reductions.own_palettes import OwnPalettes
 from fmnist_dask.passes.reductions.palette_fit import ImagesFit, PhotographFit
 from fmnist_dask.typing import AnyArray, FloatArray, UInt8Array
 
@@ -266,59 +264,3 @@ def matched_entries(palettes: list[UInt8Array]) -> list[AnyArray]:
         numbers[left] = len(first) + np.arange(int(left.sum()))
         found.append(numbers.astype(np.int64))
     return found
-
-
-@dataclass
-class OwnPalettesModel:
-    """A palette of its own for each image.
-
-    Attributes
-    ----------
-    columns
-        Per-image variables, see :class:`~fmnist_dask.passes.reductions.own_palettes.OwnPalettes`.
-    ssim, mse
-        Means over all images of the split, by method.
-    extra
-        What else was asked of the pass.
-    """
-
-    columns: dict[str, ColumnArray]
-    ssim: dict[str, float]
-    mse: dict[str, float]
-    extra: dict[str, Any] = field(default_factory=dict)
-
-
-def quantize_each(
-    source: Readable, options: QuantizeOptions, split: str = "all", besides: dict[str, Reduction] | None = None
-) -> Algorithm[OwnPalettesModel]:
-    """Choose palettes for each image by itself, in one pass.
-
-    Raises
-    ------
-    UsageError
-        Pixels are neither grey levels nor red, green and blue.
-    """
-    channels = channels_of(source, False)
-    check_channels(channels)
-    own: dict[str, Column] = {
-        method: OwnPalettes(method, options.n_colors, options.recipe, channels) for method in options.methods
-    }
-    found = yield Scan(besides or {}, own, split)
-    columns: dict[str, ColumnArray] = {}
-    for method in own:
-        columns |= found.pop(method)
-
-    def mean(name: str) -> float:
-        # Numbers of images outside of the split are NaN.
-        values = np.concatenate(
-            [columns[name][at : at + source.chunk_rows] for at in range(0, source.n, source.chunk_rows)]
-        )
-        known = values[~np.isnan(values)]
-        return math.fsum(known) / len(known) if len(known) else math.nan
-
-    return OwnPalettesModel(
-        columns,
-        {method: mean(f"ssim_{method}") for method in own},
-        {method: mean(f"mse_{method}") for method in own},
-        found,
-    )

@@ -11,7 +11,8 @@ import numpy as np
 from fmnist_dask.kernels.colours import Colours
 from fmnist_dask.kernels.palette_png import deflated, depth_of, file_bytes, filtered, packed, palette_png, pieces
 from fmnist_dask.models.colour_map import ColourMap, chosen_colours
-from fmnist_dask.models.quantize import ChosenPalette, OwnPalettesModel, QuantizeModel, QuantizeOptions, matched_entries
+from fmnist_dask.models.quantize import ChosenPalette, QuantizeModel, QuantizeOptions, matched_entries
+from fmnist_dask.models.quantize_each import OwnPalettesModel
 from fmnist_dask.passes.protocol import Algorithm, Call, ColumnArray, Readable, Tasks
 from fmnist_dask.passes.reductions.colours import Counted
 from fmnist_dask.typing import AnyArray, IntArray, UInt8Array

@@ -19,9 +19,11 @@ from fmnist_dask.models.quantize import (
     choosing_bytes,
     quantize,
 )
+from fmnist_dask.models.quantize_each import quantize_each
 from fmnist_dask.passes.parameters import ArrayParameter
 from fmnist_dask.passes.protocol import Algorithm, Reduction, Scan
 from fmnist_dask.passes.reductions.colours import (
+    ColourCounts,
     Counted,
     PaletteImage,
     Preview,
