@@ -21,7 +21,7 @@ from fmnist_dask.models.quantize import (
 )
 from fmnist_dask.models.quantize_each import quantize_each
 from fmnist_dask.passes.parameters import ArrayParameter
-from fmnist_dask.passes.protocol import Algorithm, Reduction, Scan
+from fmnist_dask.passes.protocol import Algorithm, Column, Reduction, Scan
 from fmnist_dask.passes.reductions.colours import (
     ColourCounts,
     Counted,
@@ -83,7 +83,7 @@ def _foresees(
     names = _options(n_colors, methods, sweep, exact_colors, Recipe()).wanted
     held = most * (4 + 8 * (2 + 2 * channels)) + 24 * most
     if palette == "each" and not lines:
-        own = {method: OwnPalettes(method, n_colors, Recipe(), channels) for method in methods}
+        own: dict[str, Column] = {method: OwnPalettes(method, n_colors, Recipe(), channels) for method in methods}
         yield Foreseen("palettes of images", Scan(_examples(data), own, data.split))
         return
     yield Foreseen("palettes", calls=len(names), task_bytes=choosing_bytes(most), shared_bytes=held)
