@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fmnist_dask.collection.files import read_json, read_manifest
 from fmnist_dask.collection.layout import FORMAT_VERSION, INGEST, MANIFEST
+from fmnist_dask.collection.lease import LEASE
 from fmnist_dask.collection.place import bytes_below, place_of, zarr_store
 from fmnist_dask.collection.tiles import read_pixels
 from fmnist_dask.errors import CollectionError
@@ -111,8 +112,8 @@ class Raster:
         return -(-self.image_shape[0] // self.tile[0]) * -(-self.image_shape[1] // self.tile[1])
 
     def stored_bytes(self) -> int:
-        """Bytes of all files."""
-        return bytes_below(place_of(self.path))
+        """Bytes of all files, but for the lease that a run holds while it writes them."""
+        return bytes_below(place_of(self.path), without=LEASE)
 
     def to_xarray(self) -> xarray.Dataset:
         """The photograph as a lazy :class:`xarray.Dataset`, backed by Dask arrays of the tiles."""

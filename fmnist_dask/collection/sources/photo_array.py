@@ -190,7 +190,7 @@ class ZarrPhoto(ArrayPhoto):
 
     def _bytes_of_chunks(self, array: Any) -> int:
         chunk = [min(sides) for sides in zip(array.shards or array.chunks, array.shape, strict=True)]
-        return 4 * int(math.prod(chunk)) * np.dtype(array.dtype).itemsize
+        return int(4 * math.prod(chunk) * np.dtype(array.dtype).itemsize)
 
     def _stamps(self) -> list[Any]:
         # Times of hidden files (of format 2) are not listed; what they say of the array is looked at anyhow.

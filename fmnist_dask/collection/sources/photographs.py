@@ -9,7 +9,6 @@ from typing import Any
 
 from fmnist_dask.collection.files import read_manifest
 from fmnist_dask.collection.layout import INGEST, MANIFEST
-from fmnist_dask.collection.place import place_of
 from fmnist_dask.collection.raster import Raster, is_begun, is_raster
 from fmnist_dask.collection.sources.canvas import UnreadableError
 from fmnist_dask.collection.sources.decoding import SUFFIXES
@@ -64,14 +63,13 @@ def photograph_of(
     if key == "name":
         return None
     files = Files.at(given)
-    place = place_of(given)
-    if _may_be_stored(files) and (is_raster(place) or is_begun(place)):
+    if _may_be_stored(files) and (is_raster(given) or is_begun(given)):
         if rest:
             raise UsageError(
-                f"{place} is a stored photograph; source options ({', '.join(rest)}) do not apply to it",
+                f"{files.root} is a stored photograph; source options ({', '.join(rest)}) do not apply to it",
                 "give what it was made from",
             )
-        return Raster.open(place)
+        return Raster.open(given)
     kind = _photo_kind(files) if key == "photo" else _kind_by_path(files)
     return None if kind is None else kind(files, _checked(rest))
 
