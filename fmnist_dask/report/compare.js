@@ -17,6 +17,11 @@
         range.setAttribute("aria-valuetext", `original on the left ${Math.round(range.value)} %`)
       }
       range.addEventListener("input", move)
+      // Who chooses one of the pictures while all are shown wants to see that one.
+      const all = stage.parentElement.querySelector("input.all")
+      for (const choice of stage.parentElement.querySelectorAll("input[type=radio]")) {
+        choice.addEventListener("click", () => { all.checked = false })
+      }
       move()
       stage.classList.add("live")
       for (const sight of stage.querySelectorAll(".sight")) seen.observe(sight)

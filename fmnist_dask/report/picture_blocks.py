@@ -131,10 +131,19 @@ class PaletteRow:
 
 @dataclass(frozen=True)
 class Palettes:
-    """Palettes one below the other; codes and shares of up to ``written`` colours stand below each, others unfold."""
+    """Palettes one below the other, with the code and the share of each colour.
+
+    Attributes
+    ----------
+    folded
+        Whether names stand beside the bars, and codes and shares unfold on a click.
+    written
+        Otherwise, codes and shares of up to so many colours stand below a bar, and more unfold.
+    """
 
     kind: ClassVar[str] = "palettes"
     rows: tuple[PaletteRow, ...]
     heading: str = ""
     note: str = ""
+    folded: bool = False
     written: int = 16

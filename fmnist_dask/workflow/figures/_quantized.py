@@ -17,7 +17,7 @@ NAMES = {
     "kmeans": "k-means",
     "mini_batch_kmeans": "mini-batch k-means",
     "gaussian_mixture": "Gaussian mixture",
-    "agglomerative": "agglomerative (Ward)",
+    "agglomerative": "agglomerative",
     "median_cut": "median cut",
     "dask-ml": "k-means by dask-ml",
 }
@@ -63,7 +63,9 @@ def score(value: float) -> str:
 
 def error(value: float) -> str:
     """A mean squared error in words."""
-    return f"{value:.4g}" if np.isfinite(value) else "–"
+    if not np.isfinite(value):
+        return "–"
+    return f"{value:,.1f}" if value >= 100 else f"{value:.4g}"
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,9 @@ def colour_section(found: Quantized, context: ReportContext) -> Section | None:
 def _lead(found: Quantized) -> str:
     if found.grey:
         return "How many pixels have each level of grey, and the levels that take their place."
-    return "Each point is one of the colours, drawn in itself; the larger, the more pixels have it."
+    drawn = min(found.dataset.sizes["point"], MOST_POINTS)
+    which = f"{drawn:,} of the {found.n_distinct:,}" if drawn < found.n_distinct else f"all {drawn:,}"
+    return f"Each point is one of {which} distinct colours, drawn in itself; the larger, the more pixels have it."
 
 
 def _levels(found: Quantized) -> Block:
@@ -68,10 +70,7 @@ def _points(found: Quantized) -> list[Block]:
     planes = tuple(
         Figure(channel_plane(points, across, up), title=f"{across.capitalize()} and {up}") for across, up in PLANES
     )
-    drawn = f"{len(few):,} of the {found.n_distinct:,} distinct colours" if len(few) < found.n_distinct else ""
     blocks: list[Block] = [Grid(planes, min_width=330)]
-    if drawn:
-        blocks.insert(0, Text(f"The figures show {drawn}."))
     if place is None:
         blocks.append(
             Text('There is no map of the colours: those by UMAP need the extra [map], pip install "fmnist-dask[map]".')
@@ -120,12 +119,13 @@ def _families(found: Quantized) -> list[dict[int, str]]:
 
 
 def _legend(found: Quantized, at: int, codes: dict[int, str]) -> tuple[tuple[Swatch, ...], str]:
-    """The clusters by share of pixels, the largest first, and a remark on those that are not named."""
+    """The largest clusters with their shares of pixels, and a remark on those that are not named."""
     match = values(found.dataset, "map_match").astype(np.int64)[at]
     shares = values(found.dataset, "share").astype(np.float64)[at]
     used = np.flatnonzero(shares > 0).tolist()
-    swatches = [Swatch(codes[number], f"cluster {number}", percent(shares[color], 1))
-                for color in used[:MOST_NAMED] for number in [int(match[color])]]  # fmt: skip
+    # In the order of numbers, which is the same for all methods.
+    named = sorted((int(match[color]), percent(shares[color], 1)) for color in used[:MOST_NAMED])
+    swatches = [Swatch(codes[number], f"cluster {number}", told) for number, told in named]
     rest = len(used) - len(swatches)
     return tuple(swatches), f"Named are the {MOST_NAMED} largest, by pixels, of {len(used):,}" if rest else ""
 

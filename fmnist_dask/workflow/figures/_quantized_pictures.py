@@ -43,7 +43,7 @@ def picture_section(found: Quantized, context: ReportContext) -> Section:
     images = "image" if found.photograph else "images"
     lead = f"The {images} in {found.colours} by {listing(found.names)}"
     if made.by_number:
-        lead += f", and in {found.several(int(found.sweep[0]))} to {int(found.sweep[-1]):,}"
+        lead += f", and in {int(found.sweep[0]):,} to {found.several(int(found.sweep[-1]))}"
     return Section(
         title=f"The {images} in {found.colours}",
         short="Few colours",
@@ -158,7 +158,7 @@ def palette_section(found: Quantized, context: ReportContext) -> Section | None:
         blocks.append(Palettes(_method_rows(found)))
     if "sweep_palette" in found.dataset and len(found.sweep):
         by = f"By number of colours ({found.swept})" if found.swept else "By number of colours"
-        blocks.append(Palettes(_sweep_rows(found), heading=by, written=0))
+        blocks.append(Palettes(_sweep_rows(found), heading=by, folded=True))
     if not blocks:
         return None
     whose = "each image's" if found.each else "the"

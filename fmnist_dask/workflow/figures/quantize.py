@@ -87,7 +87,7 @@ def _fidelity(found: Quantized, context: ReportContext) -> Section:
     if len(found.methods) > 1:
         blocks.append(Grid(tuple(_method_figures(found, scores)), min_width=330))
     cells = tuple((name, *scores.cells(at)) for at, name in enumerate(found.names))
-    head = ("SSIM", _error_label(found), "PNG size", "time")
+    head = ("SSIM", "MSE", "PNG size", "time")
     best = found.best()
     bold = frozenset({(best, 1)}) if best is not None and len(found.methods) > 1 else frozenset()
     blocks.append(Table(("method", *head), cells, caption=_caption(found), bold=bold))
@@ -114,13 +114,15 @@ def _lead(found: Quantized, scores: Scores) -> str:
     if best is None:
         what = "image is" if found.photograph else "images are"
         return f"The {what} smaller than the window of SSIM: there is only the mean squared error."
-    told = f"{found.names[best]} keeps SSIM {score(scores.ssim[best])} of the original with {found.colours}"
-    told = told[0].upper() + told[1:]
     known = np.isfinite(scores.ssim)
-    if known.sum() > 1:
-        worst = int(np.nanargmin(scores.ssim))
-        if worst != best:
-            told += f"; the lowest is {score(scores.ssim[worst])}, by {found.names[worst]}"
+    worst = int(np.nanargmin(scores.ssim))
+    highest, lowest = score(scores.ssim[best]), score(scores.ssim[worst])
+    told = f"With {found.colours}, {found.names[best]} comes to SSIM {highest}"
+    if known.sum() > 1 and highest != lowest:
+        told = (
+            f"With {found.colours}, {found.names[best]} comes closest to the original (SSIM {highest}), and "
+            f"{found.names[worst]} stays farthest from it ({lowest})"
+        )
     return f"{told}. {_flattens(found)}".strip()
 
 
@@ -141,19 +143,19 @@ def _caption(found: Quantized) -> str:
     before = found.dataset.attrs.get("original_png_bytes")
     original = f" The original takes {size(float(before))} as PNG." if before else ""
     return (
-        "SSIM compares brightness, contrast and structure in small windows (1: the same). The mean squared error is of "
-        f"all channels of all pixels.{original}"
+        "SSIM compares brightness, contrast and structure in small windows (1: the same). The mean squared error (MSE) "
+        f"is of all channels of all pixels, {_error_scale(found)}.{original}"
     )
 
 
-def _error_label(found: Quantized) -> str:
-    """The mean squared error with the scale of the values it is of."""
+def _error_scale(found: Quantized) -> str:
+    """What the mean squared error is measured in."""
     told = str(found.dataset["mse"].attrs.get("units") or "") if "mse" in found.dataset else ""
     if told:
-        return f"MSE ({told})"
+        return told
     every = np.concatenate([found.scores().mse, found.sweep_scores().mse])
     # Errors of values from 0 to 1 are never above 1.
-    return f"MSE (values 0 to {255 if np.nanmax(every, initial=0) > 1 else 1})"
+    return f"values from 0 to {255 if np.nanmax(every, initial=0) > 1 else 1}"
 
 
 def _known(values: FloatArray) -> bool:
@@ -164,7 +166,7 @@ def _method_figures(found: Quantized, scores: Scores) -> list[Figure]:
     cells = list(zip(*(scores.cells(at) for at in range(len(found.methods))), strict=True))
     drawn: Sequence[tuple[str, FloatArray, Sequence[str], Amount]] = (
         ("SSIM: higher is better", scores.ssim, cells[0], SSIM),
-        ("Mean squared error: lower is better", scores.mse, cells[1], Amount(_error_label(found), "0.000")),
+        ("Mean squared error: lower is better", scores.mse, cells[1], Amount(f"MSE ({_error_scale(found)})", "0.000")),
         ("Time", scores.seconds, cells[3], SECONDS),
     )
     return [
