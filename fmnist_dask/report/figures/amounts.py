@@ -87,7 +87,7 @@ def method_bars(names: Sequence[str], values: FloatArray, written: Sequence[str]
     return plot
 
 
-def line_by_colours(numbers: IntArray, values: FloatArray, amount: Amount) -> figure:
+def line_by_colours(numbers: IntArray, values: FloatArray, amount: Amount, unit: str = "colours") -> figure:
     """A line with dots over numbers of colours, each a tick of a logarithmic axis, twice as many the same way apart.
 
     Parameters
@@ -96,6 +96,8 @@ def line_by_colours(numbers: IntArray, values: FloatArray, amount: Amount) -> fi
         Ascending, above 0.
     values : float64 array, shape (m,)
         NaN where there is none.
+    unit
+        What the numbers are of.
     """
     held = np.isfinite(values)
     levels = [amount.level[1]] if amount.level else []
@@ -103,7 +105,7 @@ def line_by_colours(numbers: IntArray, values: FloatArray, amount: Amount) -> fi
     low, high = float(numbers[0]) / 1.25, float(numbers[-1]) * 1.25
     plot = chart(
         height=300,
-        x_label="colours (log scale)",
+        x_label=f"{unit} (log scale)",
         y_label=amount.label,
         x_axis_type="log",
         x_range=(low, high),
@@ -122,7 +124,7 @@ def line_by_colours(numbers: IntArray, values: FloatArray, amount: Amount) -> fi
     plot.xaxis.formatter = NumeralTickFormatter(format="0")
     plot.yaxis.formatter = NumeralTickFormatter(format="0,0.[0000]")
     plot.xgrid.grid_line_color = None
-    add_hover(plot, [("colours", "@number"), (amount.label, f"@value{{{amount.hover}}}")], [dots])
+    add_hover(plot, [(unit, "@number"), (amount.label, f"@value{{{amount.hover}}}")], [dots])
     return plot
 
 

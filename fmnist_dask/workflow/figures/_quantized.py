@@ -123,6 +123,11 @@ class Quantized:
         return count(number, "level of grey", "levels of grey") if self.grey else count(number, "colour")
 
     @property
+    def unit(self) -> str:
+        """What there are few of."""
+        return "levels" if self.grey else "colours"
+
+    @property
     def n_distinct(self) -> int:
         """Distinct colours that were counted."""
         return int(self.dataset.attrs["n_distinct"])
@@ -162,7 +167,7 @@ class Quantized:
         """What everything here rests on."""
         pixels = count(int(self.dataset.attrs["n_pixels"]), "pixel")
         bits = int(self.dataset.attrs.get("bits") or 8)
-        how = "colours counted exactly" if bits >= 8 else f"colours binned to {bits} bits a channel"
+        how = f"{self.unit} counted exactly" if bits >= 8 else f"{self.unit} binned to {bits} bits a channel"
         if self.photograph:
             return f"all {pixels} of the photograph, {how}"
         of = "" if split == "all" else f" (split {split})"

@@ -41,8 +41,8 @@ def _lead(found: Quantized) -> str:
     if found.grey:
         return "How many pixels have each level of grey, and the levels that take their place."
     drawn = min(found.dataset.sizes["point"], MOST_POINTS)
-    which = f"{drawn:,} of the {found.n_distinct:,}" if drawn < found.n_distinct else f"all {drawn:,}"
-    return f"Each point is one of {which} distinct colours, drawn in itself; the larger, the more pixels have it."
+    which = f"{drawn:,} of {found.n_distinct:,}" if drawn < found.n_distinct else f"all {drawn:,}"
+    return f"Each point is a colour, drawn in itself; the larger, the more pixels have it. Drawn are {which} of them."
 
 
 def _levels(found: Quantized) -> Block:
@@ -87,7 +87,8 @@ def _map(found: Quantized, points: ColourPoints, few: IntArray) -> Block:
     choices: list[tuple[str, tuple[Block, ...]]] = [
         ("own colours", (Figure(map_plane(points, method, None), f"Map by {method}", caption),))
     ]
-    if "map_label" not in dataset or "map_match" not in dataset:
+    # Images with palettes of their own have no clusters in common.
+    if any(name not in dataset for name in ("map_label", "map_match", "palette", "share")):
         return choices[0][1][0]
     labels = values(dataset, "map_label").astype(np.int64)[:, few]
     families = _families(found)

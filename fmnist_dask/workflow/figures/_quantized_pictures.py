@@ -21,7 +21,7 @@ from fmnist_dask.workflow.figures._text import values
 from fmnist_dask.workflow.registry import ReportContext
 
 #: Bytes of all pictures, as addresses.
-BUDGET = 4_000_000
+BUDGET = 3_600_000
 #: Pixels of the sheet of a collection's examples, and examples on it; of those, how many show palettes of their own.
 SHEET_PIXELS, MOST_EXAMPLES, MOST_OWN = 1_200_000, 60, 12
 #: Width over height of that sheet, roughly.
@@ -44,6 +44,9 @@ def picture_section(found: Quantized, context: ReportContext) -> Section:
     lead = f"The {images} in {found.colours} by {listing(found.names)}"
     if made.by_number:
         lead += f", and in {int(found.sweep[0]):,} to {found.several(int(found.sweep[-1]))}"
+    if found.n_distinct < found.asked:
+        have = "It has" if found.photograph else "They have"
+        lead += f". {have} only {found.several(found.n_distinct)} in all"
     return Section(
         title=f"The {images} in {found.colours}",
         short="Few colours",
@@ -78,7 +81,7 @@ def _of_examples(found: Quantized) -> _Made:
     dataset = found.dataset
     image = values(dataset, "example_image")
     height, width = image.shape[1:3]
-    few = max(1, min(len(image), MOST_EXAMPLES, SHEET_PIXELS // (height * width)))
+    few = _laid_out(found)
     columns = int(np.clip(np.ceil(np.sqrt(few * SHEET_RATIO * height / width)), 1, few))
 
     def laid(examples: UInt8Array) -> UInt8Array:
@@ -94,6 +97,12 @@ def _of_examples(found: Quantized) -> _Made:
         else:
             by_method.append(laid(painted(index[at], values(dataset, "palette")[at])))
     return _Made(laid(image), by_method, [])
+
+
+def _laid_out(found: Quantized) -> int:
+    """How many examples there is room for."""
+    count, height, width = found.dataset["example_image"].shape[:3]
+    return max(1, min(count, MOST_EXAMPLES, SHEET_PIXELS // (height * width)))
 
 
 def _compare(found: Quantized, made: _Made, context: ReportContext) -> Compare:
@@ -118,8 +127,8 @@ def _compare(found: Quantized, made: _Made, context: ReportContext) -> Compare:
         by_number.append(Version(f"{number:,}", title, shown, _link(found, context, f"{number}-colors")))
     groups = [(f"{found.colours} by", tuple(by_method))]
     if by_number:
-        unit = "levels" if found.grey else "colours"
-        groups.append((f"{unit} by {found.swept}" if found.swept else f"number of {unit}", tuple(by_number)))
+        by = f"{found.unit} by {found.swept}" if found.swept else f"number of {found.unit}"
+        groups.append((by, tuple(by_number)))
     caption = _size_of(found, made.original.shape[1] / known.width)
     return Compare(
         original=Picture(original.uri, f"{images}, the original", (*caption, *_losses(original))),
@@ -134,7 +143,7 @@ def _size_of(found: Quantized, reduced: float) -> tuple[str, ...]:
     """How large the original is, and which of its pixels are shown."""
     dataset = found.dataset
     if not found.photograph:
-        return (f"{count(dataset.sizes['example'], 'example')}",)
+        return (count(_laid_out(found), "example"),)
     size = f"{int(dataset.attrs['width']):,} × {int(dataset.attrs['height']):,} pixels"
     step = round(int(dataset["preview"].attrs.get("step") or 1) * reduced)
     return (size, f"of each {step} × {step} pixels one is shown") if step > 1 else (size,)
@@ -157,7 +166,7 @@ def palette_section(found: Quantized, context: ReportContext) -> Section | None:
     elif "palette" in found.dataset:
         blocks.append(Palettes(_method_rows(found)))
     if "sweep_palette" in found.dataset and len(found.sweep):
-        by = f"By number of colours ({found.swept})" if found.swept else "By number of colours"
+        by = f"By number of {found.unit} ({found.swept})" if found.swept else f"By number of {found.unit}"
         blocks.append(Palettes(_sweep_rows(found), heading=by, folded=True))
     if not blocks:
         return None

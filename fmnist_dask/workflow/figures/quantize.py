@@ -94,10 +94,10 @@ def _fidelity(found: Quantized, context: ReportContext) -> Section:
     if len(found.sweep):
         swept = found.sweep_scores()
         if len(found.sweep) > 1:
-            heading = f"By number of colours ({found.swept})" if found.swept else "By number of colours"
+            heading = f"By number of {found.unit} ({found.swept})" if found.swept else f"By number of {found.unit}"
             blocks.append(Grid(tuple(_sweep_figures(found, swept)), min_width=330, heading=heading))
         rows = tuple((f"{number:,}", *swept.cells(at)) for at, number in enumerate(found.sweep.tolist()))
-        blocks.append(Table(("colours", *head), rows))
+        blocks.append(Table((found.unit, *head), rows))
     return Section(
         title="How good the pictures are",
         short="How good",
@@ -135,27 +135,28 @@ def _flattens(found: Quantized) -> str:
     late = np.flatnonzero(gains >= FLAT)
     at = int(late[-1]) + 1 if len(late) else 0
     if at >= len(ssim) - 1:
-        return f"More colours still help where the sweep ends, at {int(found.sweep[-1]):,}."
+        return f"More {found.unit} still help where the sweep ends, at {int(found.sweep[-1]):,}."
     return f"From {found.several(int(found.sweep[at]))} on, the next number of them adds less than {FLAT} to SSIM."
 
 
 def _caption(found: Quantized) -> str:
-    before = found.dataset.attrs.get("original_png_bytes")
+    before, scale = found.dataset.attrs.get("original_png_bytes"), _error_scale(found)
     original = f" The original takes {size(float(before))} as PNG." if before else ""
     return (
         "SSIM compares brightness, contrast and structure in small windows (1: the same). The mean squared error (MSE) "
-        f"is of all channels of all pixels, {_error_scale(found)}.{original}"
+        f"is of all channels of all pixels{', ' if scale else ''}{scale}.{original}"
     )
 
 
 def _error_scale(found: Quantized) -> str:
-    """What the mean squared error is measured in."""
+    """What the mean squared error is measured in; empty where there is none, on any scale."""
     told = str(found.dataset["mse"].attrs.get("units") or "") if "mse" in found.dataset else ""
     if told:
         return told
     every = np.concatenate([found.scores().mse, found.sweep_scores().mse])
     # Errors of values from 0 to 1 are never above 1.
-    return f"values from 0 to {255 if np.nanmax(every, initial=0) > 1 else 1}"
+    largest = float(np.nanmax(every, initial=0))
+    return f"values from 0 to {255 if largest > 1 else 1}" if largest else ""
 
 
 def _known(values: FloatArray) -> bool:
@@ -163,10 +164,16 @@ def _known(values: FloatArray) -> bool:
 
 
 def _method_figures(found: Quantized, scores: Scores) -> list[Figure]:
+    scale = _error_scale(found)
     cells = list(zip(*(scores.cells(at) for at in range(len(found.methods))), strict=True))
     drawn: Sequence[tuple[str, FloatArray, Sequence[str], Amount]] = (
         ("SSIM: higher is better", scores.ssim, cells[0], SSIM),
-        ("Mean squared error: lower is better", scores.mse, cells[1], Amount(f"MSE ({_error_scale(found)})", "0.000")),
+        (
+            "Mean squared error: lower is better",
+            scores.mse,
+            cells[1],
+            Amount(f"MSE ({scale})" if scale else "MSE", "0.000"),
+        ),
         ("Time", scores.seconds, cells[3], SECONDS),
     )
     return [
@@ -188,5 +195,7 @@ def _sweep_figures(found: Quantized, scores: Scores) -> list[Figure]:
         ("Time", scores.seconds, SECONDS),
     )
     return [
-        Figure(line_by_colours(found.sweep, values, amount), title) for title, values, amount in drawn if _known(values)
+        Figure(line_by_colours(found.sweep, values, amount, found.unit), title)
+        for title, values, amount in drawn
+        if _known(values)
     ]
