@@ -7,9 +7,10 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fmnist_dask.collection.raster import Raster
+from fmnist_dask.collection.raster import Raster, is_raster
 from fmnist_dask.collection.store import Collection
 from fmnist_dask.workflow.rundir import PUBLISHED, RunDirectory
+from fmnist_dask.workflow.story import read_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,9 +57,10 @@ class Run:
         return {name: step["metrics"] for name, step in self.manifest["steps"].items()}
 
     @property
-    def collection(self) -> Collection:
-        """The collection that the run read."""
-        return Collection.open(self.manifest["source"]["collection"])
+    def collection(self) -> Collection | Raster:
+        """The collection, or the photograph, that the run read."""
+        place = self.manifest["source"]["collection"]
+        return Raster.open(place) if is_raster(place) else Collection.open(place)
 
     @property
     def report(self) -> Path:
@@ -106,7 +108,7 @@ class Run:
             f"<tr><td><b>{escape(name)}</b></td><td>{escape(step['status'])}</td><td>{_words(step['metrics'])}</td></tr>"
             for name, step in self.manifest["steps"].items()
         )
-        head = f"{self.path.name}: {self.status}, {source['n']:,} images of {source['name']}"
+        head = f"{self.path.name}: {self.status}, {read_words(source)}"
         return f"<div><b>fmnist_dask.Run</b> {escape(head)}<table>{rows}</table>{escape(str(self.report))}</div>"
 
 
@@ -197,7 +199,8 @@ def ingest(
 ) -> Collection | Raster:
     """Turn raw images into a collection; one that is there already is returned as it is.
 
-    A single image file, or ``{"photo": path}``, becomes a raster collection: one photograph, stored in tiles.
+    A photograph becomes a raster collection, stored in tiles: a single image file, ``{"photo": path}`` of an image
+    file, an NPY file or a Zarr array, ``landscape``, ``china`` or ``flower``.
 
     Parameters
     ----------
@@ -208,6 +211,6 @@ def ingest(
     append
         Append to the collection at ``store``. Until all is written, readers see the rows of before.
     """
-    from fmnist_dask.workflow.ingesting import ingest_source
+    from fmnist_dask.workflow.ingest_alone import ingest_source
 
     return ingest_source(source, store, dict(source_options or {}), cluster, trust, observer, append)

@@ -131,7 +131,7 @@ def ingest(
 ) -> None:
     """Turn SOURCE (a name, a path or a URL) into a collection at STORE. By default below collections/."""
     from fmnist_dask.terminal import Terminal
-    from fmnist_dask.workflow.ingesting import ingest_source
+    from fmnist_dask.workflow.ingest_alone import ingest_source
     from fmnist_dask.workflow.load import parse_yaml
 
     options = {key: parse_yaml(value) for key, value in pairs(source_options).items()}

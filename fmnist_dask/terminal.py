@@ -18,6 +18,7 @@ from fmnist_dask.collection.place import place_of
 from fmnist_dask.collection.quarantine import QUARANTINE
 from fmnist_dask.collection.raster import Raster
 from fmnist_dask.collection.sources.base import Source
+from fmnist_dask.collection.sources.photo import PhotoSource
 from fmnist_dask.collection.store import Collection
 from fmnist_dask.passes.protocol import PassProgress
 from fmnist_dask.workflow.observe import Observer
@@ -89,11 +90,12 @@ class Terminal(Observer):
         """At once; the run goes on when the cluster is there again."""
         self.console.print(f"[bold red]cluster lost:[/bold red] {escape(str(error))}\n            trying again")
 
-    def ingesting(self, source: Source, store: Path) -> None:
+    def ingesting(self, source: Source | PhotoSource, store: Path) -> None:
         """Name what was detected, and where it goes."""
         shape = " × ".join(map(str, source.image_shape))
         said = " [yellow](synthetic)[/yellow]" if source.synthetic else ""
-        self.console.print(f"source      {escape(source.name)}{said}: {source.kind}, {source.n:,} images of {shape}")
+        many = f", {source.n:,} images" if isinstance(source, Source) else ""
+        self.console.print(f"source      {escape(source.name)}{said}: {source.kind}{many} of {shape}")
         self.console.print(f"            {escape(source.description)}")
 
     def collection(self, collection: Collection) -> None:
@@ -115,8 +117,9 @@ class Terminal(Observer):
     def raster(self, raster: Raster) -> None:
         """Path and size."""
         shape = " × ".join(map(str, raster.image_shape))
+        said = " [yellow](synthetic)[/yellow]" if raster.source.get("synthetic") else ""
         self.console.print(
-            f"photograph  {escape(raster.path)}: {shape} in {len(raster.tiles()):,} tiles, "
+            f"photograph  {escape(raster.path)}{said}: {shape} in {raster.n_tiles:,} tiles, "
             f"{size(raster.stored_bytes())} stored"
         )
 
@@ -146,6 +149,7 @@ class Terminal(Observer):
         if self.console.is_terminal:
             self._bars.stop()
         manifest = run.manifest
+        photograph = manifest["source"].get("kind") == "photograph"
         table = Table("step", "status", "images", "seconds", "result", box=None, pad_edge=False, header_style="bold")
         for name, step in manifest["steps"].items():
             style = STATUS_STYLES.get(step["status"], "")
@@ -157,14 +161,15 @@ class Terminal(Observer):
         peak = manifest.get("peak_worker_bytes")
         memory = f", at most {size(peak)} a worker" if peak and manifest["passes"] else ""
         self.console.print(
-            f"\n{manifest['status']} in {manifest['seconds']:.1f} s, {passes(manifest['passes'])}{memory}"
+            f"\n{manifest['status']} in {manifest['seconds']:.1f} s, "
+            f"{passes(manifest['passes'], 'photograph' if photograph else 'images')}{memory}"
         )
         self.console.print(f"report      {escape(str(run.report))}")
 
 
-def passes(count: int) -> str:
+def passes(count: int, what: str = "images") -> str:
     """``1 pass over the images``."""
-    return "no pass was needed" if count == 0 else f"{count} pass{'es' if count > 1 else ''} over the images"
+    return "no pass was needed" if count == 0 else f"{count} pass{'es' if count > 1 else ''} over the {what}"
 
 
 def metric_words(metrics: Mapping[str, Any]) -> str:
@@ -226,11 +231,12 @@ def print_collection(collection: Collection) -> None:
 def print_raster(raster: Raster) -> None:
     """Facts of a photograph, one a line."""
     console = make_console()
+    synthetic = " (synthetic)" if raster.source.get("synthetic") else ""
     facts = {
         "path": raster.path,
-        "source": f"{raster.name}, {raster.source.get('kind')}: {raster.source.get('path')}",
+        "source": f"{raster.name}{synthetic}, {raster.source.get('kind')}: {raster.source.get('path')}",
         "pixels": f"{raster.n_pixels:,}: {' × '.join(map(str, raster.image_shape))}, uint8",
-        "tiles": f"{len(raster.tiles()):,} of {raster.tile[0]} × {raster.tile[1]}",
+        "tiles": f"{raster.n_tiles:,} of {raster.tile[0]} × {raster.tile[1]}",
         "bytes": f"{size(math.prod(raster.image_shape))} of pixels, {size(raster.stored_bytes())} stored",
         "fingerprint": raster.fingerprint,
     }
@@ -258,10 +264,12 @@ def print_plan(plan: Mapping[str, Any]) -> None:
     """The plan of a run as a table, with the memory that it will need."""
     console = make_console()
     source, cluster = plan["source"], plan["cluster"]
-    console.print(
-        f"source      {escape(source['name'])}: {source['n']:,} images, {size(source['pixel_bytes'])} of pixels"
-    )
-    console.print(f"collection  {escape(source['collection'])} ({'there' if source['ingested'] else 'to be ingested'})")
+    photograph = source["kind"] == "photograph"
+    shape = " × ".join(map(str, source["image_shape"]))
+    what = f"one photograph of {shape}" if photograph else f"{source['n']:,} images"
+    console.print(f"source      {escape(source['name'])}: {what}, {size(source['pixel_bytes'])} of pixels")
+    there = "there" if source["ingested"] else "to be ingested"
+    console.print(f"{'stored' if photograph else 'collection':<12}{escape(source['collection'])} ({there})")
     limit = f", {size(cluster['memory_limit'])} each" if cluster["memory_limit"] else ""
     console.print(f"cluster     {cluster['class']}, {cluster['workers']} workers{limit}")
     table = Table(

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from fmnist_dask.jobs.status import Watched, ended
 from fmnist_dask.terminal import LINE_INTERVAL, STATUS_STYLES, make_console, metric_words, size
+from fmnist_dask.workflow.story import read_words
 
 #: Seconds between two looks at a run.
 LOOK_INTERVAL = 0.5
@@ -112,7 +113,7 @@ def _headline(snapshot: Mapping[str, Any]) -> Text:
 def _facts(snapshot: Mapping[str, Any]) -> RenderableType:
     source, cluster, memory, driver = (snapshot[name] or {} for name in ("source", "cluster", "memory", "driver"))
     grid = Table.grid(padding=(0, 2))
-    images = f"{source.get('n') or 0:,} images of {source.get('name')}"
+    images = read_words(source)
     images += " (synthetic)" if source.get("synthetic") else ""
     if snapshot["n_quarantined"]:
         images += f", {snapshot['n_quarantined']:,} could not be read"

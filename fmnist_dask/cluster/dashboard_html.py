@@ -63,13 +63,15 @@ def headline_html(snapshot: Mapping[str, Any], when: float, now: float) -> str:
     steps = snapshot.get("steps", ())
     done = sum(step.get("status") in ("SUCCEEDED", "REUSED", "SKIPPED") for step in steps)
     synthetic = " (synthetic)" if source.get("synthetic") else ""
+    photograph = source.get("kind") == "photograph"
+    many, over = ("the photograph", "photograph") if photograph else (f"{source.get('n') or 0:,} images of", "images")
     facts = [
-        f"{source.get('n') or 0:,} images of {source.get('name')}{synthetic}",
+        f"{many} {source.get('name')}{synthetic}",
         f"workflow {snapshot.get('workflow')}",
     ]
     facts += [f"{done} of {len(steps)} steps done"] if steps else []
     facts += [duration(seconds)] if seconds is not None else []
-    facts += [f"{snapshot['passes']:,} passes over the images"] if snapshot.get("passes") else []
+    facts += [f"{snapshot['passes']:,} passes over the {over}"] if snapshot.get("passes") else []
     facts += [f"{snapshot['n_quarantined']:,} images quarantined"] if snapshot.get("n_quarantined") else []
     gone = f"<div class='error'>not heard of for {now - when:,.0f} s: its driver may be gone</div>" if silent else ""
     title = f"<b>{escape(str(snapshot.get('title')))}</b><br>" if snapshot.get("title") else ""

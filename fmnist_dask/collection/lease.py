@@ -28,6 +28,8 @@ except ImportError:  # Windows
 #: Seconds between two signs of life, and seconds of silence after which a lease on another host is void.
 HEARTBEAT = 5.0
 EXPIRY = 60.0
+#: The file's name.
+LEASE = ".lease"
 
 
 class Lease:
@@ -44,7 +46,7 @@ class Lease:
 
     def __init__(self, directory: Path, purpose: str) -> None:
         self.directory = directory
-        self.path = directory / ".lease"
+        self.path = directory / LEASE
         self.purpose = purpose
         #: Tells this lease from any other, also of the same process.
         self._token = uuid.uuid4().hex
@@ -164,7 +166,7 @@ class Holder:
 
 def holder_of(directory: Path) -> Holder | None:
     """Who holds the lease of a directory; ``None`` if nobody does who is alive."""
-    path = directory / ".lease"
+    path = directory / LEASE
     for patience in (0.05, 0.0):
         try:
             said = read_json(path)

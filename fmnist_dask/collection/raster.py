@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from fmnist_dask.collection.files import make_directory, read_json, read_manifest, write_json
+from fmnist_dask.collection.files import read_json, read_manifest
 from fmnist_dask.collection.layout import FORMAT_VERSION, INGEST, MANIFEST
-from fmnist_dask.collection.place import bytes_below, open_group, place_of, reaching, zarr_store
-from fmnist_dask.collection.sources.photo import Photo
+from fmnist_dask.collection.lease import LEASE
+from fmnist_dask.collection.place import bytes_below, place_of, zarr_store
+from fmnist_dask.collection.tiles import read_pixels
 from fmnist_dask.errors import CollectionError
 from fmnist_dask.typing import UInt8Array
 
 if TYPE_CHECKING:
     import xarray
 
-#: Side of a tile, in pixels.
-TILE = 512
+    from fmnist_dask.collection.sources.photo import PhotoSource
+
 #: What manifests of rasters call themselves.
 RASTER = "raster"
 
@@ -40,7 +36,7 @@ class Raster:
     tile
         Height and width of a chunk.
     fingerprint
-        Changes with any pixel.
+        Changes with any pixel; does not depend on the tiles.
     source
         Where it comes from.
     """
@@ -58,11 +54,16 @@ class Raster:
         Raises
         ------
         CollectionError
-            There is none.
+            There is none, or its ingest has not ended.
         """
         place = place_of(path)
         manifest = read_manifest(place / MANIFEST) or {}
         if manifest.get("kind") != RASTER:
+            if is_begun(place):
+                raise CollectionError(
+                    f"the photograph {place} is incomplete: its ingest has not ended ({MANIFEST} is missing)",
+                    "run the same ingest or run command again; it goes on where it stopped",
+                )
             raise CollectionError(
                 f"{place} is no photograph of fmnist-dask", f"make one: fmnist-dask ingest PHOTO {place}"
             )
@@ -86,11 +87,16 @@ class Raster:
         return str(self.source.get("name", Path(self.path).stem))
 
     def read(self, top: int = 0, bottom: int | None = None, left: int = 0, right: int | None = None) -> UInt8Array:
-        """Pixels of a part of the photograph, shape (y, x) or (y, x, channel); all of it by default."""
-        with reaching(self.path):
-            image: Any = open_group(self.path, "r")["image"]
-            found: UInt8Array = np.asarray(image[top:bottom, left:right])
-        return found
+        """Pixels of a part of the photograph, shape (y, x) or (y, x, channel); all of it by default.
+
+        Raises
+        ------
+        CollectionError
+            A tile is missing or damaged.
+        """
+        rows = slice(*slice(top, bottom).indices(self.image_shape[0]))
+        columns = slice(*slice(left, right).indices(self.image_shape[1]))
+        return read_pixels(self.path, self.image_shape, self.tile, (rows, columns))
 
     def tiles(self) -> list[tuple[slice, slice]]:
         """Rows and columns of every chunk, row by row."""
@@ -100,9 +106,14 @@ class Raster:
         )
         return [(y, x) for y in rows for x in columns]
 
+    @property
+    def n_tiles(self) -> int:
+        """Chunks of the photograph."""
+        return -(-self.image_shape[0] // self.tile[0]) * -(-self.image_shape[1] // self.tile[1])
+
     def stored_bytes(self) -> int:
-        """Bytes of all files."""
-        return bytes_below(place_of(self.path))
+        """Bytes of all files, but for the lease that a run holds while it writes them."""
+        return bytes_below(place_of(self.path), without=LEASE)
 
     def to_xarray(self) -> xarray.Dataset:
         """The photograph as a lazy :class:`xarray.Dataset`, backed by Dask arrays of the tiles."""
@@ -117,7 +128,12 @@ def is_raster(path: str | Path) -> bool:
     return (read_manifest(place_of(path) / MANIFEST) or {}).get("kind") == RASTER
 
 
-def existing_raster(photo: Photo, path: str | Path) -> Raster | None:
+def is_begun(path: str | Path) -> bool:
+    """Whether a photograph is being stored at a place, or was before a kill."""
+    return (read_manifest(place_of(path) / INGEST) or {}).get("kind") == RASTER
+
+
+def existing_raster(photo: PhotoSource, path: str | Path) -> Raster | None:
     """What was made of this very photograph at a place; ``None`` where it is still to be made.
 
     Raises
@@ -131,55 +147,11 @@ def existing_raster(photo: Photo, path: str | Path) -> Raster | None:
         if found.source.get("fingerprint") == photo.fingerprint:
             return found
         raise CollectionError(
-            f"{place} holds the photograph {found.source.get('path')}; {photo.location} is another one, or has changed",
+            f"{place} holds the photograph {found.source.get('path')} ({found.name}); {photo.location} ({photo.name}) "
+            "is another one, or has changed",
             "choose another store, or delete this one",
         )
     there = place.exists() and any(not item.name.startswith(".") for item in place.iterdir())
     if there and (read_json(place / INGEST) or {}).get("kind") != RASTER:
         raise CollectionError(f"{place} exists and is no photograph", "choose another path for the store, or empty it")
     return None
-
-
-def raster_bytes(photo: Photo) -> int:
-    """Memory of :func:`write_raster`."""
-    return photo.read_bytes() + 2 * TILE * photo.image_shape[1] * (photo.n_channels + 1)
-
-
-def write_raster(photo: Photo, path: str) -> None:
-    """Decode a photograph and store it; on a worker. Doing it twice does no harm."""
-    from zarr.codecs import ZstdCodec
-
-    place = make_directory(place_of(path))
-    write_json(place / INGEST, {"kind": RASTER, "source": photo.provenance()})
-    pixels, size = photo.decode()
-    group = open_group(path, "a")
-    tile = tuple(min(TILE, side) for side in pixels.shape[:2])
-    array = group.create_array(
-        "image",
-        shape=pixels.shape,
-        chunks=(*tile, *pixels.shape[2:]),
-        dtype=np.uint8,
-        compressors=[ZstdCodec(level=1)],
-        dimension_names=("y", "x", "channel")[: pixels.ndim],
-        attributes={"long_name": "pixel value"},
-        fill_value=0,
-        config={"write_empty_chunks": True},
-        overwrite=True,
-    )
-    array[...] = pixels
-    description = json.dumps({"kind": RASTER, "image_shape": pixels.shape}).encode()
-    digest = hashlib.blake2b(description, digest_size=16)
-    digest.update(pixels.tobytes())
-    manifest = {
-        "format_version": FORMAT_VERSION,
-        "kind": RASTER,
-        "image_shape": list(pixels.shape),
-        "tile": list(tile),
-        "fingerprint": digest.hexdigest(),
-        "height": size[0],
-        "width": size[1],
-        "source": photo.provenance(),
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
-    write_json(place / MANIFEST, manifest)
-    (place / INGEST).unlink(missing_ok=True)

@@ -6,7 +6,7 @@ import functools
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -78,6 +78,8 @@ class Collection:
     origin: str = ""
     appended: tuple[dict[str, Any], ...] = ()
     embedding_width: int = 0
+    #: What the first dimension of arrays with a value for each sample is called.
+    row_dim: ClassVar[str] = "sample"
 
     @classmethod
     def open(cls, path: str | Path) -> Collection:
@@ -119,6 +121,16 @@ class Collection:
             appended=tuple(manifest.get("appended", ())),
             embedding_width=manifest.get("embedding_width", 0),
         )
+
+    @property
+    def n_images(self) -> int:
+        """Committed samples, each of which is an image."""
+        return self.n
+
+    @property
+    def whole_shape(self) -> tuple[int, ...]:
+        """Shape of one image."""
+        return self.image_shape
 
     @property
     def image_bytes(self) -> int:

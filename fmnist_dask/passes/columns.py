@@ -21,6 +21,8 @@ from fmnist_dask.typing import AnyArray
 
 #: Stands beside the variables of a column once all its rows are written.
 COMPLETE = "complete"
+#: What the first dimension of columns is called where nothing else is said.
+SAMPLE = "sample"
 
 
 class ColumnOnDisk:
@@ -40,6 +42,11 @@ class ColumnOnDisk:
 
     def __len__(self) -> int:
         return self.n
+
+
+def row_dim(source: Readable) -> str:
+    """What the first dimension of a source's columns is called: ``y`` where samples are the lines of a photograph."""
+    return str(getattr(source, "row_dim", SAMPLE))
 
 
 def column_key(source: Readable, column: Column, split: int | None) -> str | None:
@@ -97,7 +104,7 @@ def create_columns(directory: Path, source: Readable, column: Column) -> dict[st
             chunks=(source.chunk_rows, *variable.shape),
             dtype=variable.dtype,
             fill_value=variable.fill_value,
-            dimension_names=("sample", *variable.dims),
+            dimension_names=(row_dim(source), *variable.dims),
             attributes=dict(variable.attrs),
             compressors=[ZstdCodec(level=1)] if variable.compress else None,
             overwrite=True,

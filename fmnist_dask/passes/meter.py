@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from fmnist_dask.passes.columns import SAMPLE, row_dim
 from fmnist_dask.passes.protocol import PassProgress, ProgressCallback, Readable
 
 if TYPE_CHECKING:
@@ -41,6 +42,11 @@ def rows_of(source: Readable, chunks: Sequence[int]) -> int:
     return sum(min((c + 1) * source.chunk_rows, source.n) - c * source.chunk_rows for c in chunks)
 
 
+def rows_word(source: Readable) -> str:
+    """What samples are called."""
+    return "images" if row_dim(source) == SAMPLE else "lines"
+
+
 class Meter:
     """Gathers what tasks tell of their progress into full snapshots.
 
@@ -62,6 +68,7 @@ class Meter:
         progress: ProgressCallback | None,
     ) -> None:
         self.client, self.name, self.progress = client, name, progress
+        self.unit = rows_word(source)
         self.topic = f"fmnist-dask-pass-{uuid.uuid4().hex[:8]}"
         self.sizes = [(len(task), rows_of(source, task)) for task in tasks]
         self.resumed = (len(resumed), rows_of(source, resumed))
@@ -114,7 +121,7 @@ class Meter:
             self.progress(
                 PassProgress(
                     name=self.name,
-                    unit="images",
+                    unit=self.unit,
                     done=rows + sum(rows for _, rows in self.state),
                     total=rows + sum(rows for _, rows in self.sizes),
                     chunks_done=chunks + sum(chunks for chunks, _ in self.state),

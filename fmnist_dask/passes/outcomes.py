@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fmnist_dask.errors import ClusterError, FmnistDaskError, LostClusterError
+from fmnist_dask.passes.meter import rows_word
 from fmnist_dask.passes.protocol import Readable
 from fmnist_dask.passes.tasks import Failure
 
@@ -44,7 +45,7 @@ def result_of(future: Future, rows_of_task: Callable[[int], str] | None = None) 
 def words_for_rows(source: Readable, chunks: Sequence[int]) -> str:
     """``chunks 3 to 5, images 6,144 to 12,287``."""
     stop = min((chunks[-1] + 1) * source.chunk_rows, source.n)
-    return f"chunks {chunks[0]} to {chunks[-1]}, images {chunks[0] * source.chunk_rows:,} to {stop - 1:,}"
+    return f"chunks {chunks[0]} to {chunks[-1]}, {rows_word(source)} {chunks[0] * source.chunk_rows:,} to {stop - 1:,}"
 
 
 @contextlib.contextmanager

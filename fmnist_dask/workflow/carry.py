@@ -12,6 +12,7 @@ from fmnist_dask.collection.views import FeatureCollection, FilledImages, KeptIm
 from fmnist_dask.errors import FmnistDaskError, RunError, UsageError
 from fmnist_dask.passes.protocol import Engine, PassProgress, Readable
 from fmnist_dask.workflow.advance import Callbacks, Running, advance
+from fmnist_dask.workflow.inputs import Stored
 from fmnist_dask.workflow.journal import Journals
 from fmnist_dask.workflow.load import INPUTS, prerequisites
 from fmnist_dask.workflow.masking import as_masked
@@ -75,7 +76,7 @@ class StepCarrier:
         self,
         run: RunDirectory,
         workflow: Workflow,
-        collection: Collection,
+        collection: Stored,
         pending: list[str],
         observer: Observer,
         progress: ProgressLog,
@@ -144,15 +145,20 @@ class StepCarrier:
     def _source(self, name: str) -> Readable:
         """What a step reads: the images, or those or their features that another step gives."""
         spec = self.workflow.steps[name]
+        if spec.on == "pixels":
+            return self.collection
+        assert isinstance(self.collection, Collection)  # of photographs, only pixels are read
         if spec.on == "embedding":
             return vectors_of(self.collection)
-        return self.collection if spec.on in INPUTS else seen_by(self.run, spec.on, self.collection, spec.split)
+        return seen_by(self.run, spec.on, self.collection, spec.split)
 
     def _finished(self, item: Running, outcome: Any) -> None:
         result = outcome if isinstance(outcome, StepResult) else StepResult(outcome)
         published = publish(self.run, item.name, result, self.collection)
         seconds = time.perf_counter() - self.begun[item.name]
-        self.steps[item.name] |= step_outcome(result, self.collection.n, item.passes, (seconds, item.work), published)
+        self.steps[item.name] |= step_outcome(
+            result, self.collection.n_images, item.passes, (seconds, item.work), published
+        )
         self.steps[item.name]["resumed_passes"] = self._resumed(item)
         self.run.save()
         self.journals.close(item.name)

@@ -1,16 +1,14 @@
-"""Making a collection: for a run that needs one, and for ``ingest`` alone."""
+"""Making a collection or storing a photograph on an engine: for a run that needs it, and for ``ingest`` alone."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from fmnist_dask.cluster.config import ClusterConfig, load_cluster
 from fmnist_dask.collection.appending import (
     AppendPlan,
     begin_append,
@@ -20,19 +18,17 @@ from fmnist_dask.collection.appending import (
 )
 from fmnist_dask.collection.joined import Joined, fit_of
 from fmnist_dask.collection.lease import Lease
-from fmnist_dask.collection.place import place_of
 from fmnist_dask.collection.planning import plan_ingest
-from fmnist_dask.collection.raster import Raster, existing_raster, raster_bytes, write_raster
+from fmnist_dask.collection.raster import Raster
+from fmnist_dask.collection.raster_writing import begin_raster, commit_raster, plan_raster, write_band
 from fmnist_dask.collection.sources.base import Source
-from fmnist_dask.collection.sources.detect import open_source
-from fmnist_dask.collection.sources.photo import Photo, photo_of
+from fmnist_dask.collection.sources.photo import PhotoSource
 from fmnist_dask.collection.store import Collection
-from fmnist_dask.errors import InUseError, UsageError
+from fmnist_dask.errors import InUseError
 from fmnist_dask.passes.local import drive
-from fmnist_dask.passes.protocol import Call, Engine, PassProgress, ProgressCallback, Tasks
-from fmnist_dask.workflow.observe import Observer
-from fmnist_dask.workflow.steps.append import attach, copies, is_appended
-from fmnist_dask.workflow.steps.ingest import all_rows, default_store, existing, ingest
+from fmnist_dask.passes.protocol import Call, Engine, ProgressCallback, Tasks
+from fmnist_dask.workflow.steps.append import attach, copies
+from fmnist_dask.workflow.steps.ingest import all_rows, existing, ingest
 
 #: Seconds between two looks whether another run has made the collection.
 WAIT_PAUSE = 0.5
@@ -45,6 +41,16 @@ def make_collection(
     plan = plan_ingest(source, store)
     # Looking for copies reads what has been written so far.
     return drive(ingest(plan), all_rows(plan), engine, progress)
+
+
+def make_photograph(
+    engine: Engine, photo: PhotoSource, store: Path, progress: ProgressCallback | None = None
+) -> Raster:
+    """Store a photograph in tiles on an engine; what an ingest that was killed has left is kept."""
+    plan = plan_raster(photo, store)
+    calls = tuple(Call(write_band, band, band[1] - band[0]) for band in begin_raster(plan))
+    engine.tasks(Tasks("ingest", calls, task_bytes=plan.task_bytes, unit="lines", shared=plan), progress)
+    return commit_raster(plan)
 
 
 def append_rows(
@@ -79,13 +85,13 @@ def append_rows(
 
 
 @contextlib.contextmanager
-def right_to_make(store: Path, find: Callable[[], Collection | None], waiting: Callable[[str], None]) -> Iterator[None]:
-    """Hold the right to make a collection that is not there; where another process makes it, wait for its end.
+def right_to_make(store: Path, find: Callable[[], object | None], waiting: Callable[[str], None]) -> Iterator[None]:
+    """Hold the right to make what is not there; where another process makes it, wait for its end.
 
     Parameters
     ----------
     find
-        The collection, once it is there.
+        What was made, once it is there.
     waiting
         Told once, and why.
     """
@@ -103,71 +109,3 @@ def right_to_make(store: Path, find: Callable[[], Collection | None], waiting: C
             if find() is not None:
                 break
         yield
-
-
-def ingest_source(
-    spec: str | Path | Mapping[str, Any],
-    store: str | Path | None,
-    options: dict[str, Any],
-    cluster: Any,
-    trust: bool,
-    observer: Observer | None,
-    append: bool = False,
-) -> Collection | Raster:
-    """Make the collection of a source on a cluster, or append to one; see :func:`fmnist_dask.ingest`."""
-    watcher = observer or Observer()
-    photo = photo_of(spec, options)
-    if photo is not None:
-        if append:
-            raise UsageError(f"{photo.location} is one photograph, which is appended to nothing", "ingest it alone")
-        return _ingest_photo(photo, store, load_cluster(cluster, trust), watcher)
-    source = open_source(spec, options)
-    if isinstance(source, Collection):
-        if append:
-            raise UsageError(f"{source.path} is a collection itself", "append the source that it was made from")
-        return source
-    if append and store is None:
-        raise UsageError("nothing says what to append to", "give the collection: ingest SOURCE STORE --append")
-    place = place_of(store if store is not None else default_store(source))
-    config = load_cluster(cluster, trust)
-    collection = Collection.open(place) if append else existing(place, source)
-    if collection is None or (append and not is_appended(collection, source)):
-        from fmnist_dask.cluster.connect import connect
-        from fmnist_dask.passes.distributed import DistributedEngine
-
-        if collection is not None:
-            fit_of(collection, source)  # said before a cluster is started
-        watcher.connecting(config.address or config.class_name)
-        with Lease(place, "an ingest"), connect(config, watcher.connected) as connection:
-            watcher.ingesting(source, place)
-            engine = DistributedEngine(connection.client, connection.workers, place)
-
-            def progress(now: PassProgress) -> None:
-                watcher.progress(["ingest"], now)
-
-            if append:
-                # Opened once more: another process may have appended before the lease was ours.
-                collection = append_rows(engine, Collection.open(place), source, progress)
-            else:
-                collection = make_collection(engine, source, place, progress)
-    watcher.collection(collection)
-    return collection
-
-
-def _ingest_photo(photo: Photo, store: str | Path | None, config: ClusterConfig, watcher: Observer) -> Raster:
-    """Store a photograph in tiles, on a worker."""
-    place = place_of(store or Path("collections") / f"{photo.name}-{photo.fingerprint[:8]}.zarr")
-    raster = existing_raster(photo, place)
-    if raster is None:
-        from fmnist_dask.cluster.connect import connect
-        from fmnist_dask.passes.distributed import DistributedEngine
-
-        watcher.connecting(config.address or config.class_name)
-        with Lease(place, "an ingest"), connect(config, watcher.connected) as connection:
-            engine = DistributedEngine(connection.client, connection.workers, place)
-            # One task: decoders give a photograph as a whole.
-            call = Call(write_raster, (photo, str(place)))
-            engine.tasks(Tasks("ingest", (call,), task_bytes=raster_bytes(photo), unit="photographs"))
-            raster = Raster.open(place)
-    watcher.raster(raster)
-    return raster

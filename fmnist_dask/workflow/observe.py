@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fmnist_dask.collection.raster import Raster
     from fmnist_dask.collection.sources.base import Source
+    from fmnist_dask.collection.sources.photo import PhotoSource
     from fmnist_dask.collection.store import Collection
     from fmnist_dask.passes.protocol import PassProgress
+    from fmnist_dask.workflow.inputs import Stored
     from fmnist_dask.workflow.rundir import RunDirectory
 
 
@@ -28,8 +30,8 @@ class Observer:
     def lost(self, error: Exception) -> None:
         """The cluster is gone; it is about to be started, or connected to, once more."""
 
-    def ingesting(self, source: Source, store: Path) -> None:
-        """Raw images are about to be turned into a collection."""
+    def ingesting(self, source: Source | PhotoSource, store: Path) -> None:
+        """Raw images are about to be turned into a collection, or a photograph is about to be stored."""
 
     def collection(self, collection: Collection) -> None:
         """The collection is there."""
@@ -48,3 +50,14 @@ class Observer:
 
     def ended(self, run: RunDirectory) -> None:
         """The run has ended and its report is written."""
+
+
+def tell_stored(observer: Observer, stored: Stored) -> None:
+    """Say that what a run reads is there."""
+    from fmnist_dask.collection.lines import Lines
+    from fmnist_dask.collection.store import Collection
+
+    if isinstance(stored, Lines):
+        observer.raster(stored.raster)
+    elif isinstance(stored, Collection):
+        observer.collection(stored)

@@ -42,7 +42,9 @@ def build_report(run: RunDirectory) -> str:
     page = Page(
         title=str(manifest.get("title") or f"What is in {name}"),
         source=_source_line(source),
-        badges=("synthetic images",) if source.get("synthetic") else (),
+        badges=(("synthetic photograph" if _is_photograph(source) else "synthetic images"),)
+        if source.get("synthetic")
+        else (),
         banners=(*_status_banners(manifest), *problems),
         cards=tuple(_cards(source)),
         sections=tuple(
@@ -173,6 +175,8 @@ def _cards(source: Mapping[str, Any]) -> list[Card]:
     from fmnist_dask.report.page import Card
     from fmnist_dask.report.words import count, listing, shape
 
+    if _is_photograph(source):
+        return _photograph_cards(source)
     cards = []
     splits = as_mapping(source.get("splits"))
     if source.get("n") is not None:
@@ -195,3 +199,18 @@ def _cards(source: Mapping[str, Any]) -> list[Card]:
         note = ", ".join(classes[:12]) + rest if classes else "The images are not labelled."
         cards.append(Card(count(len(classes)) if classes else "none", "classes", note=note, link="classes", order=20))
     return cards
+
+
+def _is_photograph(source: Mapping[str, Any]) -> bool:
+    return source.get("kind") == "photograph"
+
+
+def _photograph_cards(source: Mapping[str, Any]) -> list[Card]:
+    """How large one photograph is; it has neither splits nor classes."""
+    from fmnist_dask.report.page import Card
+    from fmnist_dask.report.words import count, shape
+
+    sides = [int(side) for side in source.get("image_shape") or ()]
+    if len(sides) < 2:
+        return []
+    return [Card(count(sides[0] * sides[1]), "pixels", note=f"One photograph of {shape(sides)}.", order=10)]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fmnist_dask.collection.store import Collection
 from fmnist_dask.workflow.fingerprint import step_fingerprint
 from fmnist_dask.workflow.image_tables import update_image_tables
+from fmnist_dask.workflow.inputs import Stored
 from fmnist_dask.workflow.load import prerequisites
 from fmnist_dask.workflow.model import Workflow
 from fmnist_dask.workflow.order import ordered
@@ -17,7 +17,7 @@ from fmnist_dask.workflow.rundir import PUBLISHED, RunDirectory
 
 
 def pending_steps(
-    run: RunDirectory, workflow: Workflow, collection: Collection, chosen: Sequence[str], force: bool
+    run: RunDirectory, workflow: Workflow, collection: Stored, chosen: Sequence[str], force: bool
 ) -> list[str]:
     """Steps to run; those whose published result still holds are marked REUSED, those not chosen SKIPPED.
 

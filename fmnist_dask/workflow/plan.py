@@ -6,68 +6,26 @@ Of later requests, plans say what steps foresee.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from fmnist_dask.cluster.config import ClusterConfig, load_cluster, worker_count
-from fmnist_dask.collection.block import Block
-from fmnist_dask.collection.place import place_of
-from fmnist_dask.collection.planning import IngestPlan, plan_ingest
-from fmnist_dask.collection.sources.detect import open_source
+from fmnist_dask.cluster.config import load_cluster
 from fmnist_dask.collection.store import Collection, split_code
 from fmnist_dask.collection.views import no_embedding, vectors_of
-from fmnist_dask.errors import FmnistDaskError, MemoryLimitError
+from fmnist_dask.errors import MemoryLimitError
 from fmnist_dask.passes.fused import fuse
 from fmnist_dask.passes.kept import KeptStates
-from fmnist_dask.passes.probe import probe_baseline
 from fmnist_dask.passes.protocol import Readable, Scan, Tasks
-from fmnist_dask.passes.sizing import WORKING_BYTES, Workers, check_memory, plan_pass
-from fmnist_dask.typing import AnyArray
+from fmnist_dask.passes.sizing import Workers, check_memory, plan_pass
+from fmnist_dask.workflow.inputs import check_input, open_input
 from fmnist_dask.workflow.load import INPUTS, prerequisites
 from fmnist_dask.workflow.masking import as_masked
 from fmnist_dask.workflow.model import Workflow
 from fmnist_dask.workflow.order import algorithm_of, arguments_of, closure
+from fmnist_dask.workflow.plan_workers import planned_workers
+from fmnist_dask.workflow.planned import PlannedCollection, PlannedIngest
 from fmnist_dask.workflow.registry import Foreseen, StepInput, find_step
-from fmnist_dask.workflow.steps.ingest import default_store, existing
-
-
-@dataclass(frozen=True)
-class PlannedCollection:
-    """A collection that an ingest would make: everything but the images."""
-
-    n: int
-    image_shape: tuple[int, ...]
-    chunk_rows: int
-    class_names: tuple[str, ...]
-    splits: dict[str, int]
-    embedding_width: int = 0
-    on_embedding: bool = False
-
-    @property
-    def image_bytes(self) -> int:
-        """Bytes of one image."""
-        return int(np.prod(self.image_shape))
-
-    @property
-    def n_features(self) -> int:
-        """Pixel values of one image, or values of its vector."""
-        return self.embedding_width if self.on_embedding else self.image_bytes
-
-    @property
-    def feature_dtype(self) -> str:
-        """Of pixels, or of vectors."""
-        return "float32" if self.on_embedding else "uint8"
-
-    def block(self, start: int, stop: int) -> Block:
-        """There are no images yet."""
-        raise FmnistDaskError("a plan reads no images")
-
-    def read(self, name: str, start: int, stop: int) -> AnyArray:
-        """Zeros: algorithms look at dtypes and lengths only before their first scan."""
-        return np.zeros((stop - start, 2) if name == "content_hash" else stop - start, dtype=np.int64)
 
 
 def plan_workflow(
@@ -91,31 +49,17 @@ def plan_workflow(
         It would not fit the workers.
     """
     config = load_cluster(cluster, trust)
-    source = open_source(workflow.source)
+    chosen = closure(workflow, only)
+    source = open_input(workflow.source)
+    check_input(workflow, chosen, source)
     workers = planned_workers(config)
     work: list[dict[str, Any]] = []
-    if isinstance(source, Collection):
-        place, collection = place_of(source.path), source
-    else:
-        place = place_of(store if store is not None else default_store(source))
-        found = existing(place, source)
-        if found is None:
-            ingest = plan_ingest(source, place)
-            work.append(_ingest_row(ingest, workers))
-            target: Readable = PlannedCollection(
-                source.n,
-                source.image_shape,
-                ingest.chunk_rows,
-                source.class_names,
-                source.splits,
-                0 if source.embedding is None else source.embedding.width,
-            )
-        else:
-            collection = found
-            target = found
-    if isinstance(source, Collection):
-        target = collection
-    chosen = closure(workflow, only)
+    place = source.place(store)
+    found = source.existing(place)
+    if found is None:
+        ingest = source.planned(place)
+        work.append(_ingest_row(ingest, workers))
+    target: Readable = ingest.target if found is None else found
     inputs = {on: [name for name in chosen if workflow.steps[name].on == on] for on in INPUTS}
     for part in (_passes, _later):
         for on, names in inputs.items():
@@ -126,10 +70,12 @@ def plan_workflow(
         "workflow": workflow.name,
         "source": {
             "name": source.name,
-            "n": target.n,
+            "kind": source.kind,
+            "n": 1 if source.is_photograph else target.n,
+            "image_shape": [*([target.n] if source.is_photograph else []), *target.image_shape],
             "pixel_bytes": target.n * target.image_bytes,
             "collection": str(place),
-            "ingested": not isinstance(target, PlannedCollection),
+            "ingested": found is not None,
         },
         "cluster": {
             "class": "existing" if config.running else config.class_name,
@@ -188,59 +134,14 @@ def _on_steps(workflow: Workflow, chosen: list[str], target: Readable, workers: 
     return rows
 
 
-def planned_workers(config: ClusterConfig) -> Workers:
-    """What the workers of a cluster file would offer; of a running cluster, what they do offer."""
-    import dask
-    from dask.utils import parse_bytes
-
-    if config.running:
-        from fmnist_dask.cluster.connect import connect
-
-        with connect(config) as connection:
-            return connection.workers
-    from fmnist_dask.cluster.connect import ALLOCATOR, dask_settings
-
-    count = worker_count(config)
-    threads, limit = worker_offer(config)
-    with dask_settings(config):
-        spill = dask.config.get("distributed.worker.memory.spill")
-    if limit == "auto":
-        import os
-
-        from distributed.system import MEMORY_LIMIT
-
-        memory: int | None = int(MEMORY_LIMIT * min(1, threads / (os.cpu_count() or 1)))
-    else:
-        memory = parse_bytes(limit) if limit else None
-    baseline = probe_baseline({name: str(value) for name, value in ALLOCATOR.items()}) + WORKING_BYTES
-    return Workers(count, threads, memory, float(spill) if spill else 0.95, baseline)
-
-
-def worker_offer(config: ClusterConfig) -> tuple[int, str | int | None]:
-    """Threads and memory limit of a worker, in the words of each kind of cluster."""
-    from dask.utils import parse_bytes
-
-    kwargs = config.kwargs
-    if "worker_options" in kwargs:  # SSHCluster
-        options = kwargs["worker_options"] or {}
-        return int(options.get("nthreads") or 1), options.get("memory_limit", "auto")
-    if config.module == "dask_jobqueue":
-        processes = int(kwargs.get("processes") or 1)
-        memory = parse_bytes(kwargs["memory"]) // processes if kwargs.get("memory") else "auto"
-        return max(1, int(kwargs.get("cores") or 1) // processes), memory
-    if "resources" in kwargs:  # KubeCluster
-        return 1, str((kwargs["resources"] or {}).get("limits", {}).get("memory", "auto"))
-    return int(kwargs.get("threads_per_worker") or 1), kwargs.get("memory_limit", "auto")
-
-
-def _ingest_row(ingest: IngestPlan, workers: Workers) -> dict[str, Any]:
+def _ingest_row(ingest: PlannedIngest, workers: Workers) -> dict[str, Any]:
     worker_bytes = workers.baseline + workers.threads * ingest.task_bytes
     check_memory(worker_bytes, workers, "the ingest")
     return {
         "name": "ingest",
         "steps": ["ingest"],
-        "tasks": len(ingest.parts),
-        "chunks": ingest.parts[-1].stop_chunk,
+        "tasks": ingest.tasks,
+        "chunks": ingest.chunks,
         "bytes_read": 0,
         "task_bytes": ingest.task_bytes,
         "worker_bytes": worker_bytes,

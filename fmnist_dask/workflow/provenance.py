@@ -56,14 +56,15 @@ def _data_facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
 
     source = as_mapping(manifest.get("source"))
     n = source.get("n")
+    photograph = source.get("kind") == "photograph"
     return _known(
         [
             ("source", source.get("name")),
             ("format", source.get("kind")),
             ("path", source.get("path")),
             ("fingerprint", source.get("fingerprint")),
-            ("images", None if n is None else count(int(n))),
-            ("each", shape(source.get("image_shape") or ())),
+            ("images", None if n is None or photograph else count(int(n))),
+            ("size" if photograph else "each", shape(source.get("image_shape") or ())),
             ("pixels", size(source.get("pixel_bytes"))),
             ("on disk", size(source.get("stored_bytes"))),
             ("collection", source.get("collection")),
@@ -105,6 +106,7 @@ def _run_facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _speed_facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     from fmnist_dask.report.words import duration, size
 
+    photograph = as_mapping(manifest.get("source")).get("kind") == "photograph"
     seconds, read = manifest.get("seconds"), manifest.get("bytes_read")
     rate = f"{read / seconds / 1e6:,.1f} MB/s over the whole run" if seconds and read else None
     planned, peak = manifest.get("planned_worker_bytes"), manifest.get("peak_worker_bytes")
@@ -114,7 +116,7 @@ def _speed_facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     return _known(
         [
             ("time", duration(seconds)),
-            ("passes over the images", manifest.get("passes")),
+            (f"passes over the {'photograph' if photograph else 'images'}", manifest.get("passes")),
             ("read", size(read)),
             ("throughput", rate),
             ("memory of a worker", memory),

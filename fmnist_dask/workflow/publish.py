@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fmnist_dask.errors import FmnistDaskError
-from fmnist_dask.passes.columns import ColumnOnDisk
+from fmnist_dask.passes.columns import SAMPLE, ColumnOnDisk, row_dim
 from fmnist_dask.passes.hashes import values_at
 from fmnist_dask.passes.protocol import ColumnArray, Readable
 from fmnist_dask.typing import AnyArray
@@ -23,6 +23,10 @@ from fmnist_dask.workflow.rundir import RunDirectory
 
 if TYPE_CHECKING:
     import xarray
+
+
+#: Variables that are not read as a whole.
+LARGE_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,12 @@ def publish(run: RunDirectory, name: str, result: StepResult, source: Readable) 
     Doing it again replaces what is there. A crash at any moment leaves either the old result or the new one, or none
     that the manifest calls published.
     """
+    if row_dim(source) != SAMPLE and (result.tables or result.image_tables):
+        table = next(iter((*result.tables, *result.image_tables)))
+        raise FmnistDaskError(
+            f'the step {name} gives the table "{table}", with a row for each image; its source is one photograph',
+            "put what it found into its dataset",
+        )
     shared = {table: _variables(name, columns, result) for table, columns in result.image_tables.items()}
     pending = run.publishing(name)
     shutil.rmtree(pending, ignore_errors=True)
@@ -66,7 +76,11 @@ def publish(run: RunDirectory, name: str, result: StepResult, source: Readable) 
     written = write_image_tables(run, name, shared, pending / "dataset", source)
     pictures = {f"{name}-{key}.png": content for key, content in result.pictures.items()}
     for file, content in pictures.items():
-        (pending / file).write_bytes(content)
+        with open(pending / file, "wb") as opened:
+            if callable(content):
+                content(opened)
+            else:
+                opened.write(content)
     _ensure_root(run.results)
     _replace(pending / "dataset", run.results / name)
     for table in (*result.tables, *written):
@@ -178,7 +192,7 @@ def _write_column(path: Path, values: AnyArray, source: Readable) -> None:
         chunks=(source.chunk_rows, *values.shape[1:]),
         dtype=values.dtype,
         fill_value=values.dtype.type(0),
-        dimension_names=("sample", *(f"{path.name}_{axis}" for axis in range(1, values.ndim))),
+        dimension_names=(row_dim(source), *(f"{path.name}_{axis}" for axis in range(1, values.ndim))),
     )
     array[:] = values
 
@@ -233,9 +247,16 @@ def _write_table(path: Path, columns: Any, source: Readable) -> None:
 
 
 def open_results(run: RunDirectory, name: str) -> xarray.Dataset:
-    """The published dataset of a step, read when used; variables with a value for each sample are Dask arrays."""
+    """The published dataset of a step, read when used; variables with a value for each sample are Dask arrays.
+
+    So are others that are large: those of a photograph, which have a value for each pixel.
+    """
     import xarray
 
     dataset: xarray.Dataset = xarray.open_zarr(run.results / name, consolidated=False, chunks=None)
-    per_sample = {key: values.chunk() for key, values in dataset.data_vars.items() if "sample" in values.dims}
+    per_sample = {
+        key: values.chunk()
+        for key, values in dataset.data_vars.items()
+        if SAMPLE in values.dims or values.nbytes > LARGE_BYTES
+    }
     return dataset.assign(per_sample)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fmnist_dask.collection.files import make_directory, write_bytes
 from fmnist_dask.collection.place import place_of, read_many
 from fmnist_dask.collection.quarantine import QUARANTINE, read_quarantine_rows
-from fmnist_dask.collection.store import Collection
+from fmnist_dask.workflow.inputs import Stored
 from fmnist_dask.workflow.rundir import RunDirectory
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ LISTED = 50
 ANCHOR = "quarantine"
 
 
-def copy_quarantine(run: RunDirectory, collection: Collection) -> None:
+def copy_quarantine(run: RunDirectory, collection: Stored) -> None:
     """Bring the collection's list into the run's tables; none where nothing was left out."""
     place = run.tables / QUARANTINE
     if not collection.n_quarantined:

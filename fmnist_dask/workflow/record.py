@@ -9,11 +9,11 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from fmnist_dask.collection.sources.base import Source
-from fmnist_dask.collection.store import Collection
 from fmnist_dask.errors import FmnistDaskError
+from fmnist_dask.passes.columns import SAMPLE
 from fmnist_dask.passes.probe import resident_bytes
 from fmnist_dask.workflow.fingerprint import blas_names, cpu_name, recorded_versions
+from fmnist_dask.workflow.inputs import Input, Stored
 from fmnist_dask.workflow.model import Workflow
 from fmnist_dask.workflow.publish import Published, withdraw
 from fmnist_dask.workflow.registry import StepResult
@@ -72,7 +72,7 @@ def step_outcome(
     }
 
 
-def begin_record(run: RunDirectory, workflow: Workflow, source: Source | Collection, status: str) -> None:
+def begin_record(run: RunDirectory, workflow: Workflow, source: Input, status: str) -> None:
     """The manifest of a run that begins; records of steps that an earlier one has published are kept.
 
     Results of steps that are no longer in the workflow are taken away; which tables still hold columns of them is noted
@@ -91,9 +91,10 @@ def begin_record(run: RunDirectory, workflow: Workflow, source: Source | Collect
         "title": workflow.report.title,
         "source": {
             "name": source.name,
-            "path": location(source),
+            "path": source.location,
             "fingerprint": source.fingerprint,
-            "n": source.n,
+            "n": source.n_images,
+            "kind": source.kind,
         },
         "seed": workflow.seed,
         "versions": recorded_versions(),
@@ -120,19 +121,20 @@ def begin_record(run: RunDirectory, workflow: Workflow, source: Source | Collect
     run.save()
 
 
-def describe_source(run: RunDirectory, source: Source | Collection, collection: Collection) -> None:
-    """What the manifest says of the collection."""
+def describe_source(run: RunDirectory, source: Input, collection: Stored) -> None:
+    """What the manifest says of the collection, or of the photograph."""
+    photograph = collection.row_dim != SAMPLE
     run.manifest["source"] = {
         "name": collection.name,
-        "path": location(source),
+        "path": source.location,
         "fingerprint": collection.source.get("fingerprint", collection.fingerprint),
-        "n": collection.n,
+        "n": collection.n_images,
         "kind": collection.source.get("kind"),
         "description": collection.source.get("description"),
         "synthetic": collection.source.get("synthetic", False),
-        "image_shape": list(collection.image_shape),
+        "image_shape": list(collection.whole_shape),
         "class_names": list(collection.class_names),
-        "splits": collection.splits,
+        "splits": {"all": collection.n_images} if photograph else collection.splits,
         "collection": collection.path,
         "collection_fingerprint": collection.fingerprint,
         "pixel_bytes": collection.n * collection.image_bytes,
@@ -171,11 +173,6 @@ def end_record(run: RunDirectory, status: str, seconds: float, error: str | None
     }
     run.save()
     run.event("done" if status == "SUCCEEDED" else "error", None, status=status, error=error)
-
-
-def location(source: Source | Collection) -> str:
-    """Where the images came from."""
-    return source.path if isinstance(source, Collection) else source.location
 
 
 def message_of(error: Exception) -> str:

@@ -9,7 +9,7 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pydantic
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from fmnist_dask.report.page import Contribution
 
 ENTRY_POINTS = "fmnist_dask.steps"
+#: What ``accepts`` says of steps that work on the lines of one photograph.
+PHOTOGRAPH = "photograph"
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class StepInput:
     Attributes
     ----------
     source
-        The collection; where the step works on another step's results, the collection seen through these features.
+        The collection; where the step works on another step's results, the collection seen through these features. For
+        steps that accept it, a photograph, whose lines are the samples.
     split
         Name of the split (``all`` for every image) and its code (``None`` for every image).
     seed
@@ -48,7 +51,7 @@ class StepInput:
 
     @property
     def n(self) -> int:
-        """Images of the split."""
+        """Images of the split, or lines of the photograph."""
         if self.split_code is None:
             return self.source.n
         return list(self.source.splits.values())[self.split_code]
@@ -67,7 +70,7 @@ class StepResult:
     exact
         True, false, or a map by metric.
     n_used, n_total
-        Images that the result rests on, and images there were.
+        Images that the result rests on, and images there were; of a photograph both are 1.
     columns
         Per-sample variables that a pass has written; they join the dataset without a copy.
     tables
@@ -85,7 +88,8 @@ class StepResult:
     pixels
         Instead: the variable of uint8, of the dimensions of the images, that takes their place.
     pictures
-        Name → PNG file, to become ``pictures/<step>-<name>.png`` of the run.
+        Name → PNG file, to become ``pictures/<step>-<name>.png`` of the run: its bytes, or a function that writes them
+        to a binary file, so that a large one is never in memory as a whole.
     """
 
     dataset: xarray.Dataset
@@ -99,7 +103,7 @@ class StepResult:
     features: str | None = None
     images: str | None = None
     pixels: str | None = None
-    pictures: Mapping[str, bytes] = field(default_factory=dict)
+    pictures: Mapping[str, bytes | Callable[[BinaryIO], object]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,7 @@ class ReportContext:
 
 
 FigureBuilder = Callable[["xarray.Dataset", ReportContext], "Contribution"]
+Libraries = tuple[str, ...] | Mapping[str, tuple[str, ...]] | Callable[[Mapping[str, Any]], tuple[str, ...]]
 StepFunction = Callable[..., "Generator[Any, Any, StepResult | xarray.Dataset] | StepResult | xarray.Dataset"]
 
 
@@ -165,12 +170,14 @@ class Step:
         ``module:function`` that builds the step's part of the report; imported when a report is made.
     libraries
         Packages whose version decides the result; part of the fingerprint. By the parameter ``engine`` for steps that
-        have one.
+        have one, or a function of all parameters.
     extra
-        The extra of this package that brings those of them which a plain installation lacks.
+        The extra of this package that brings those of them which a plain installation lacks; a map from packages to
+        extras where there are several.
     accepts
         What it handles beyond the pixels of all images: ``mask`` (hidden pixels), ``missing`` (pixels without a
-        value), ``on`` (features that other steps give), ``images`` (those that other steps keep). The rest is refused.
+        value), ``on`` (features that other steps give), ``images`` (those that other steps keep), ``photograph`` (one
+        photograph, whose lines are the samples: :class:`~fmnist_dask.collection.lines.Lines`). The rest is refused.
     gives
         What it has for other steps, which they name as ``on``: ``features``, or ``images`` (a choice of them, or others
         in their place).
@@ -185,12 +192,12 @@ class Step:
     version: int
     parameters: type[pydantic.BaseModel]
     figures: str | None
-    libraries: tuple[str, ...] | Mapping[str, tuple[str, ...]]
+    libraries: Libraries
     accepts: frozenset[str] = frozenset()
     gives: frozenset[str] = frozenset()
     foresees: Callable[..., Iterable[Foreseen]] | None = None
     width: Callable[..., int] | None = None
-    extra: str | None = None
+    extra: str | Mapping[str, str] | None = None
 
     def contribution(self, dataset: xarray.Dataset, context: ReportContext) -> Contribution | None:
         """The step's part of the report; ``None`` for a step that draws nothing."""
@@ -204,11 +211,19 @@ class Step:
         """Packages that decide the result with these parameters."""
         if isinstance(self.libraries, tuple):
             return self.libraries
+        if callable(self.libraries):
+            return self.libraries(parameters)
         return self.libraries[parameters["engine"]]
 
     def missing_libraries(self, parameters: Mapping[str, Any]) -> list[str]:
         """Those of them that are not installed."""
-        return [name for name in self.libraries_of(parameters) if not _installed(name)]
+        return [name for name in self.libraries_of(parameters) if not is_installed(name)]
+
+    def extras_for(self, missing: Iterable[str]) -> list[str]:
+        """The extras of this package that bring some packages."""
+        if self.extra is None or isinstance(self.extra, str):
+            return [self.extra] if self.extra else []
+        return sorted({self.extra[name] for name in missing if name in self.extra})
 
     @property
     def summary(self) -> str:
@@ -216,7 +231,8 @@ class Step:
         return (inspect.getdoc(self.function) or "").split("\n")[0]
 
 
-def _installed(distribution: str) -> bool:
+def is_installed(distribution: str) -> bool:
+    """Whether a package is there."""
     try:
         importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
@@ -232,12 +248,12 @@ def step(
     *,
     version: int = 1,
     figures: str | None = None,
-    libraries: tuple[str, ...] | Mapping[str, tuple[str, ...]] = ("numpy",),
+    libraries: Libraries = ("numpy",),
     accepts: Iterable[str] = (),
     gives: Iterable[str] = (),
     foresees: Callable[..., Iterable[Foreseen]] | None = None,
     width: Callable[..., int] | None = None,
-    extra: str | None = None,
+    extra: str | Mapping[str, str] | None = None,
 ) -> Callable[[StepFunction], StepFunction]:
     """Register a step. Its keyword-only parameters, with types and defaults, are what ``with`` may say."""
 

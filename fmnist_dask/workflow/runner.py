@@ -14,28 +14,24 @@ from typing import Any
 from fmnist_dask.cluster.config import ClusterConfig, load_cluster
 from fmnist_dask.collection.files import make_directory
 from fmnist_dask.collection.lease import Lease
-from fmnist_dask.collection.place import is_local, place_of
-from fmnist_dask.collection.sources.base import Source
-from fmnist_dask.collection.sources.detect import open_source
-from fmnist_dask.collection.store import Collection, split_code
-from fmnist_dask.collection.views import no_embedding
+from fmnist_dask.collection.place import is_local
 from fmnist_dask.errors import LostClusterError, RunError
 from fmnist_dask.passes.kept import KeptStates
 from fmnist_dask.passes.protocol import Engine
 from fmnist_dask.workflow.carry import ProgressLog, StepCarrier
 from fmnist_dask.workflow.fingerprint import run_suffix
-from fmnist_dask.workflow.ingesting import make_collection, right_to_make
+from fmnist_dask.workflow.ingesting import right_to_make
+from fmnist_dask.workflow.inputs import Stored, check_input, open_input
 from fmnist_dask.workflow.job import Job, read_job, write_job
 from fmnist_dask.workflow.journal import Journals
 from fmnist_dask.workflow.model import Workflow
-from fmnist_dask.workflow.observe import Observer
+from fmnist_dask.workflow.observe import Observer, tell_stored
 from fmnist_dask.workflow.order import closure
 from fmnist_dask.workflow.pending import pending_steps
 from fmnist_dask.workflow.performance import performance_kept
 from fmnist_dask.workflow.quarantined import copy_quarantine
 from fmnist_dask.workflow.record import account, begin_record, describe_source, end_record, message_of
 from fmnist_dask.workflow.rundir import PUBLISHED, RunDirectory
-from fmnist_dask.workflow.steps.ingest import default_store, existing
 from fmnist_dask.workflow.story import Story
 from fmnist_dask.workflow.telling import stoppable, told_to_dashboard
 
@@ -55,7 +51,7 @@ class Runner:
     cluster
         Cluster file, shipped name or address; by default ``local``.
     store
-        Where to put the collection; by default below ``collections/``.
+        Where to put the collection, or the photograph; by default below ``collections/``.
     out
         Run directory; by default below ``runs/``.
     only
@@ -86,22 +82,15 @@ class Runner:
         self.observer = observer or Observer()
         self.force = force
         self.chosen = closure(workflow, only)
-        self.source = open_source(workflow.source)
-        for spec in workflow.steps.values():
-            split_code(self.source, spec.split)  # an unknown split is said before any work
-            if spec.on == "embedding" and not _has_embedding(self.source):
-                raise no_embedding(f"the source {self.source.name}")
-        self.store = place_of(self.source.path) if isinstance(self.source, Collection) else self._store_path(store)
+        self.source = open_input(workflow.source)
+        check_input(workflow, self.chosen, self.source)
+        self.store = self.source.place(store)
         self.run = RunDirectory(self._out_path(out))
         self.story = Story()
         self._reused_all = False
         #: Whether the run's directory is ours: with another driver in it, its manifest is not ours to tell of.
         self.began = False
         self._default_place = out is None
-
-    def _store_path(self, store: str | Path | None) -> Path:
-        assert isinstance(self.source, Source)
-        return place_of(store if store is not None else default_store(self.source))
 
     def _out_path(self, out: str | Path | None) -> Path:
         if out is not None:
@@ -267,24 +256,21 @@ class Runner:
         journals.sweep({name: step["fingerprint"] for name, step in left.items()}, keep_segments=not forget)
         return journals
 
-    def _existing_collection(self) -> Collection | None:
-        if isinstance(self.source, Collection):
-            return self.source
-        return existing(self.store, self.source)
+    def _existing_collection(self) -> Stored | None:
+        return self.source.existing(self.store)
 
-    def _ingest(self, engine: Engine) -> Collection:
-        assert isinstance(self.source, Source)
-        self.observer.ingesting(self.source, self.store)
-        return make_collection(engine, self.source, self.store, lambda now: self.progress(["ingest"], now))
+    def _ingest(self, engine: Engine) -> Stored:
+        self.observer.ingesting(self.source.raw, self.store)
+        return self.source.make(engine, self.store, lambda now: self.progress(["ingest"], now))
 
-    def _pending(self, collection: Collection) -> list[str]:
+    def _pending(self, collection: Stored) -> list[str]:
         """Steps to run."""
         return pending_steps(self.run, self.workflow, collection, self.chosen, self.force)
 
-    def _describe(self, collection: Collection) -> None:
+    def _describe(self, collection: Stored) -> None:
         describe_source(self.run, self.source, collection)
         copy_quarantine(self.run, collection)
-        self.observer.collection(collection)
+        tell_stored(self.observer, collection)
 
     def _end(self, status: str, started: float, error: str | None) -> None:
         journals = self._journals()
@@ -307,7 +293,3 @@ def write_report(run: RunDirectory) -> Path:
         page = build_report(run)
     write_atomic(run.report, page)
     return run.report
-
-
-def _has_embedding(source: Source | Collection) -> bool:
-    return bool(source.embedding_width) if isinstance(source, Collection) else source.embedding is not None

@@ -17,6 +17,13 @@ PROGRESS = ("pass", "unit", "done", "total", "chunks_done", "chunks_total", "per
 INGEST = "ingest"
 
 
+def read_words(source: Mapping[str, Any]) -> str:
+    """What a run reads: ``70,000 images of garments``, ``the photograph china``."""
+    if source.get("kind") == "photograph":
+        return f"the photograph {source.get('name')}"
+    return f"{source.get('n') or 0:,} images of {source.get('name')}"
+
+
 class Story:
     """Folds events into what they come to."""
 
@@ -93,7 +100,7 @@ class Story:
             "seconds": manifest.get("seconds"),
             "error": manifest.get("error"),
             "seed": manifest.get("seed"),
-            "source": {name: source.get(name) for name in ("name", "n", "path", "synthetic")},
+            "source": {name: source.get(name) for name in ("name", "n", "kind", "path", "synthetic")},
             "driver": manifest.get("driver"),
             "dashboard": self.dashboard,
             "cluster": {name: cluster.get(name) for name in ("class", "workers", "threads", "memory_limit", "address")},

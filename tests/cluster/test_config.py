@@ -12,7 +12,7 @@ from fmnist_dask.cluster.config import load_cluster, worker_count
 from fmnist_dask.cluster.connect import connect, start
 from fmnist_dask.errors import ClusterError, UsageError
 from fmnist_dask.shipped import shipped_directory
-from fmnist_dask.workflow.plan import worker_offer
+from fmnist_dask.workflow.plan_workers import worker_offer
 
 SHIPPED = sorted(path.stem for path in shipped_directory("cluster-configs").glob("*.yaml"))
 

@@ -23,7 +23,8 @@ from fmnist_dask.collection.store import Collection
 from fmnist_dask.errors import CollectionError, UsageError
 from fmnist_dask.passes.local import LocalEngine
 from fmnist_dask.workflow import ingesting
-from fmnist_dask.workflow.ingesting import append_rows, ingest_source
+from fmnist_dask.workflow.ingest_alone import ingest_source
+from fmnist_dask.workflow.ingesting import append_rows
 from fmnist_dask.workflow.steps.ingest import existing
 
 ARRAYS = ("image", "label", "split", "height", "width", "content_hash")

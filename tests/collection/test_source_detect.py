@@ -67,7 +67,12 @@ def test_a_home_directory_is_expanded(tmp_path, monkeypatch):
     [
         ("garment", {}, SourceError, ['no source "garment"', 'did you mean "garments"?', "fashion-mnist"]),
         ("Fashion-MNIST", {}, SourceError, ['"Fashion-MNIST"', "fashion-mnist"]),
-        ("xyz", {}, SourceError, ['no source "xyz"', "Valid: digits, fashion-mnist, garments, mnist"]),
+        (
+            "xyz",
+            {},
+            SourceError,
+            ['no source "xyz"', "Valid: china, digits, fashion-mnist, flower, garments, landscape, mnist"],
+        ),
         ("no/such/place", {}, SourceError, ["no source at no/such/place", "check the path"]),
         ({}, {}, UsageError, ["either a name or a path", "{path: photos}"]),
         ({"name": "digits", "path": "x"}, {}, UsageError, ["either a name or a path"]),

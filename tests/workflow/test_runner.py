@@ -20,7 +20,8 @@ from fmnist_dask.collection.sources.garments import Garments
 from fmnist_dask.errors import FmnistDaskError, MemoryLimitError, RunError, UsageError
 from fmnist_dask.kernels import garments
 from fmnist_dask.workflow.load import find_workflow, load_workflow
-from fmnist_dask.workflow.plan import plan_workflow, planned_workers
+from fmnist_dask.workflow.plan import plan_workflow
+from fmnist_dask.workflow.plan_workers import planned_workers
 from fmnist_dask.workflow.registry import StepInput, StepResult, all_steps, step
 
 N = 3000

@@ -145,14 +145,14 @@ def on_canvas(image: Image, header: Header, canvas: Canvas) -> Image:
         image.load()
         return image
     image = ImageOps.exif_transpose(image) if orientation(image) != 1 else image
-    image = _with_mode(image, header, canvas)
+    image = with_mode(image, header, canvas)
     if not same:
         image = _fitted(image, canvas)
     image.load()
     return image
 
 
-def _with_mode(image: Image, header: Header, canvas: Canvas) -> Image:
+def with_mode(image: Image, header: Header, canvas: Canvas) -> Image:
     """An image in the canvas's mode: 16 bits to 8, transparency laid over the background."""
     from PIL import Image as Images
 

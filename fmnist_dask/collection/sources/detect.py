@@ -10,16 +10,19 @@ from typing import Any
 from fmnist_dask.collection.files import read_manifest
 from fmnist_dask.collection.layout import INGEST, MANIFEST
 from fmnist_dask.collection.place import is_remote, place_of, reaching
+from fmnist_dask.collection.raster import Raster
 from fmnist_dask.collection.sources.base import Source
 from fmnist_dask.collection.sources.decoding import SUFFIXES
 from fmnist_dask.collection.sources.files import Files
 from fmnist_dask.collection.sources.filled import Filled, is_run
 from fmnist_dask.collection.sources.named import DATA_SETS
+from fmnist_dask.collection.sources.photo import PhotoSource
+from fmnist_dask.collection.sources.photographs import PHOTOGRAPHS, photograph_of
 from fmnist_dask.collection.store import Collection
 from fmnist_dask.errors import SourceError, UsageError, nearest
 
 EMBEDDED = ("garments", "digits")
-NAMES = (*EMBEDDED, *DATA_SETS)
+NAMES = (*EMBEDDED, *DATA_SETS, *PHOTOGRAPHS)
 #: What directories are searched for, in this order, and what files are taken for.
 ENDINGS: dict[str, tuple[str, ...]] = {
     "parquet": (".parquet",),
@@ -54,10 +57,34 @@ def open_source(spec: str | Path | Mapping[str, Any], options: Mapping[str, Any]
     Raises
     ------
     SourceError
+        Nothing there, nothing that any source reads, or one photograph.
+    """
+    found = open_images(spec, options)
+    if isinstance(found, Source | Collection):
+        return found
+    raise _one_photograph(found.path if isinstance(found, Raster) else found.location)
+
+
+def open_images(
+    spec: str | Path | Mapping[str, Any], options: Mapping[str, Any] | None = None
+) -> Source | Collection | PhotoSource | Raster:
+    """Open a source as :func:`open_source` does, or the one photograph that it is.
+
+    Returns
+    -------
+    Source, Collection, PhotoSource or Raster
+        A collection or a raster if the path is one: there is nothing left to ingest.
+
+    Raises
+    ------
+    SourceError
         Nothing there, or nothing that any source reads.
     """
-    if isinstance(spec, Mapping) and "photo" in spec:
-        raise _one_photograph(str(spec["photo"]))
+    photograph = photograph_of(spec, options)
+    return _open_collection(spec, options) if photograph is None else photograph
+
+
+def _open_collection(spec: str | Path | Mapping[str, Any], options: Mapping[str, Any] | None) -> Source | Collection:
     place, taken = _resolve(spec, dict(options or {}))
     chunk_mib = taken.pop("chunk_mib", None)
     drop = _switch("drop_duplicates", taken.pop("drop_duplicates", False))
@@ -241,8 +268,8 @@ def _kind_of(files: Files) -> str:
 
 def _one_photograph(place: str) -> SourceError:
     return SourceError(
-        f"{place} is one photograph, and the steps of workflows work on collections of images",
-        f"give the directory that it lies in for all images there; to store it in tiles: fmnist-dask ingest {place}",
+        f"{place} is one photograph, and a collection of images is wanted here",
+        "give the directory that it lies in for all images there",
     )
 
 

@@ -12,6 +12,8 @@ from fmnist_dask.errors import UsageError, nearest
 Mode = Literal["auto", "gray", "rgb", "keep"]
 MODES = ("auto", "gray", "rgb", "keep")
 FITS = ("pad", "crop", "stretch")
+#: Longest side that images can be brought to.
+MOST_SIDE = 16384
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,8 @@ class ImageOptions:
         )
 
 
-def parse_size(value: Any) -> tuple[int, int]:
-    """``64``, ``64x48`` (height × width) or ``[64, 48]`` as (height, width).
+def parse_size(value: Any, most: int = MOST_SIDE) -> tuple[int, int]:
+    """``64``, ``64x48`` (height × width) or ``[64, 48]`` as (height, width), each from 1 to ``most``.
 
     Raises
     ------
@@ -83,7 +85,7 @@ def parse_size(value: Any) -> tuple[int, int]:
     if len(parts) == 1:
         parts *= 2
     height, width = (int(part) for part in parts)
-    if not (1 <= height <= 16384 and 1 <= width <= 16384):
+    if not (1 <= height <= most and 1 <= width <= most):
         raise ValueError(f"{height}x{width}")
     return height, width
 
@@ -109,7 +111,7 @@ def take_image_options(kind: str, options: dict[str, Any]) -> ImageOptions:
             found["size"] = parse_size(value)
         except (TypeError, ValueError):
             raise UsageError(
-                f"source option size={value!r} of {kind} is no size from 1x1 to 16384x16384",
+                f"source option size={value!r} of {kind} is no size from 1x1 to {MOST_SIDE}x{MOST_SIDE}",
                 "give height x width in pixels, for instance size=64x48",
             ) from None
     for name, low, high in (("background", 0, 255), ("max_pixels", 1, 1 << 30)):

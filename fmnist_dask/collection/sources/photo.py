@@ -1,15 +1,17 @@
-"""One photograph: a file of any image format that is decoded as a whole and stored in tiles."""
+"""One photograph: what its sources have in common, and a file of any image format, which is decoded as a whole."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from fmnist_dask.collection.sources.canvas import UnreadableError
-from fmnist_dask.collection.sources.decoding import SUFFIXES, decode, quiet, read_header
+from fmnist_dask.collection.sources.decoding import decode, quiet, read_header
 from fmnist_dask.collection.sources.encoded import DECODING_BYTES
 from fmnist_dask.collection.sources.files import Files
 from fmnist_dask.collection.sources.image_options import take_image_options
@@ -17,8 +19,80 @@ from fmnist_dask.errors import SourceError, UsageError
 from fmnist_dask.typing import UInt8Array
 
 
-class Photo:
-    """A photograph that is to become a raster collection. Small and picklable.
+class PhotoSource(ABC):
+    """A photograph that is to become a raster collection. Small and picklable; workers call :meth:`lines`.
+
+    Attributes
+    ----------
+    name, location, description, synthetic
+        As of sources of collections.
+    image_shape
+        (y, x) or (y, x, channel).
+    original_size
+        Height and width of what was given, before options.
+    in_bands
+        Whether some lines can be had without the rest.
+    """
+
+    kind = "photograph"
+    name: str
+    location: str
+    description: str
+    synthetic: bool = False
+    image_shape: tuple[int, ...]
+    original_size: tuple[int, int]
+    in_bands: bool = False
+
+    @abstractmethod
+    def lines(self, start: int, stop: int) -> UInt8Array:
+        """Lines ``start`` to ``stop``, shape (line, x) or (line, x, channel); all of them where there are no bands."""
+
+    @abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """What decides the pixels: options, and names, sizes and times of files. JSON values."""
+
+    def read_bytes(self, lines: int) -> int:
+        """Memory that :meth:`lines` needs for so many, beyond what it returns."""
+        return 0
+
+    @property
+    def n_channels(self) -> int:
+        """Values of a pixel."""
+        return self.image_shape[2] if len(self.image_shape) == 3 else 1
+
+    @property
+    def splits(self) -> dict[str, int]:
+        """Lines of the one split."""
+        return {"all": self.image_shape[0]}
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Hex digest of :meth:`identity` when first asked for; runs of the same photograph share its tiles by it."""
+        return self.current_fingerprint()
+
+    def current_fingerprint(self) -> str:
+        """The fingerprint now: another one if files have changed since the source was opened."""
+        identity = {"path": self.location, "shape": list(self.image_shape), **self.identity()}
+        return hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+    def has_changed(self) -> bool:
+        """Whether files are others than when the source was opened."""
+        return self.current_fingerprint() != self.fingerprint
+
+    def provenance(self) -> dict[str, Any]:
+        """What manifests say of it."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "path": self.location,
+            "description": self.description,
+            "synthetic": self.synthetic,
+            "fingerprint": self.fingerprint,
+        }
+
+
+class Photo(PhotoSource):
+    """A photograph in a file that Pillow decodes.
 
     Parameters
     ----------
@@ -33,8 +107,6 @@ class Photo:
         It cannot be read.
     """
 
-    kind = "photograph"
-
     def __init__(self, files: Files, options: Mapping[str, Any] | None = None) -> None:
         rest = dict(options or {})
         self.image = take_image_options(self.kind, rest)
@@ -46,6 +118,7 @@ class Photo:
         self.files = files
         self.location = files.root
         self.name = PurePosixPath(files.name).stem
+        self.description = "One photograph"
         info = files.walk()
         if not info:
             raise SourceError(f"no photograph at {self.location}: nothing is there", "check the path")
@@ -57,14 +130,16 @@ class Photo:
             raise self._unreadable(error) from error
         self.canvas = self.image.canvas([header])
         self.image_shape = self.canvas.shape
+        self.original_size = header.height, header.width
         self._pixels = max(header.height * header.width, self.canvas.height * self.canvas.width)
-        identity = {"stamp": info[0].stamp, "size": self.size, "path": self.location, "canvas": repr(self.canvas)}
-        self.fingerprint = hashlib.blake2b(json.dumps(identity).encode(), digest_size=16).hexdigest()
+        # When the file is looked at anew, what it was when its header was read is what counts.
+        self.fingerprint  # noqa: B018
 
-    @property
-    def n_channels(self) -> int:
-        """Values of a pixel."""
-        return self.image_shape[2] if len(self.image_shape) == 3 else 1
+    def identity(self) -> dict[str, Any]:
+        """Time and size of the file, and what its pixels become."""
+        info = self.files.walk()
+        stamps = [[item.stamp, item.size] for item in info]
+        return {"files": stamps, "canvas": repr(self.canvas)}
 
     def _content(self) -> bytes:
         (content,) = self.files.read([""], [self.size])
@@ -78,41 +153,14 @@ class Photo:
             "check that it is an image; a larger one may be allowed with the source option max_pixels",
         )
 
-    def decode(self) -> tuple[UInt8Array, tuple[int, int]]:
-        """Pixels of shape (y, x) or (y, x, channel), and the (height, width) of the file's own."""
+    def lines(self, start: int, stop: int) -> UInt8Array:
+        """Decode the file; lines ``start`` to ``stop`` of it."""
         try:
             with quiet():
-                return decode(self._content(), self.canvas)
+                return decode(self._content(), self.canvas)[0][start:stop]
         except UnreadableError as error:
             raise self._unreadable(error) from error
 
-    def read_bytes(self) -> int:
-        """Memory of :meth:`decode`."""
-        return (
-            2 * self.size + DECODING_BYTES * self._pixels + 2 * self.canvas.height * self.canvas.width * self.n_channels
-        )
-
-    def provenance(self) -> dict[str, Any]:
-        """What manifests say of it."""
-        return {
-            "name": self.name,
-            "kind": self.kind,
-            "path": self.location,
-            "description": f"The photograph {self.location}.",
-            "synthetic": False,
-            "fingerprint": self.fingerprint,
-        }
-
-
-def photo_of(spec: str | Path | Mapping[str, Any], options: Mapping[str, Any] | None = None) -> Photo | None:
-    """The photograph that a source is: an image file, or a mapping with ``photo``; ``None`` for other sources."""
-    rest = dict(options or {})
-    if isinstance(spec, Mapping):
-        if "photo" not in spec:
-            return None
-        given = {**spec, **rest}
-        return Photo(Files.at(str(given.pop("photo"))), given)
-    files = Files.at(str(spec))
-    if PurePosixPath(files.root).suffix.lower() not in SUFFIXES or files.is_directory():
-        return None
-    return Photo(files, rest)
+    def read_bytes(self, lines: int) -> int:
+        """The file, the decoder's image of it, and the canvas, however many lines are taken."""
+        return 2 * self.size + DECODING_BYTES * self._pixels + self.canvas.height * self.canvas.width * self.n_channels

@@ -10,6 +10,7 @@ from fmnist_dask.collection.packing import LeftOut, Packing, pack_chunk
 from fmnist_dask.collection.parts import check_rejected, write_part
 from fmnist_dask.collection.planning import IngestPlan
 from fmnist_dask.collection.sources.base import Source
+from fmnist_dask.collection.sources.photo import PhotoSource
 from fmnist_dask.collection.store import Collection
 from fmnist_dask.collection.writer import begin, commit, reports_of
 from fmnist_dask.errors import CollectionError
@@ -73,8 +74,8 @@ def all_rows(plan: IngestPlan) -> Collection:
     )
 
 
-def default_store(source: Source) -> Path:
-    """Where the collection of a source is kept: shared by all workflows that read it."""
+def default_store(source: Source | PhotoSource) -> Path:
+    """Where the collection of a source is kept, or a photograph: shared by all workflows that read it."""
     return Path("collections") / f"{source.name}-{source.fingerprint[:8]}.zarr"
 
 
