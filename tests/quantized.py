@@ -14,6 +14,7 @@ from scipy.spatial import cKDTree
 from sklearn.cluster import AgglomerativeClustering, MiniBatchKMeans
 from sklearn.datasets import load_sample_image
 from sklearn.mixture import GaussianMixture
+from threadpoolctl import threadpool_limits
 
 from fmnist_dask.collection.thumbnails import png
 
@@ -26,6 +27,7 @@ def china(step: int = 1) -> np.ndarray:
     return np.ascontiguousarray(load_sample_image("china.jpg")[::step, ::step])
 
 
+@threadpool_limits.wrap(limits=1)  # many threads on few rows only wait for each other
 def palette_of(pixels: np.ndarray, method: str, colours: int, seed: int = 0) -> np.ndarray:
     """Up to so many colours for pixels of shape (m, channel), padded with black."""
     rng = np.random.default_rng(seed)

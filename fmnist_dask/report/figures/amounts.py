@@ -16,8 +16,8 @@ from fmnist_dask.report.words import short
 from fmnist_dask.typing import FloatArray, IntArray
 
 BAR_COLOUR, BEST_COLOUR, LEVEL_COLOUR = "#0072B2", "#00694e", "#5b6770"
-#: Room for a written value beside the longest bar, as a share of the axis.
-ROOM = 0.24
+#: Room for a written value beside the longest bar, as shares of the axis: at least, and for each of its characters.
+ROOM, ROOM_EACH = 0.05, 0.033
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,8 @@ def method_bars(names: Sequence[str], values: FloatArray, written: Sequence[str]
     known = np.nan_to_num(values)
     low = min(0.0, 1.05 * float(known.min(initial=0)))
     high = amount.most or float(known.max(initial=0)) or 1.0
-    right = low + (high - low) / (1 - ROOM)
+    room = min(0.4, ROOM + ROOM_EACH * max(map(len, written), default=0))
+    right = low + (high - low) / (1 - room)
     plot = chart(
         height=75 + 34 * len(names),
         x_label=amount.label,

@@ -41,8 +41,8 @@ def _lead(found: Quantized) -> str:
     if found.grey:
         return "How many pixels have each level of grey, and the levels that take their place."
     drawn = min(found.dataset.sizes["point"], MOST_POINTS)
-    which = f"{drawn:,} of {found.n_distinct:,}" if drawn < found.n_distinct else f"all {drawn:,}"
-    return f"Each point is a colour, drawn in itself; the larger, the more pixels have it. Drawn are {which} of them."
+    which = f"{drawn:,} of {found.n_distinct:,}" if drawn < found.n_distinct else f"All {drawn:,}"
+    return f"Each point is a colour, drawn in itself; the larger, the more pixels have it. {which} are drawn."
 
 
 def _levels(found: Quantized) -> Block:
