@@ -19,6 +19,7 @@ from fmnist_dask.typing import FloatArray, UInt8Array
 from fmnist_dask.workflow.figures._quantized import Quantized
 from fmnist_dask.workflow.figures._text import values
 from fmnist_dask.workflow.registry import ReportContext
+from fmnist_dask.workflow.steps._quantize import FILE_PIXELS
 
 #: Bytes of all pictures, as addresses.
 BUDGET = 3_600_000
@@ -124,7 +125,10 @@ def _compare(found: Quantized, made: _Made, context: ReportContext) -> Compare:
         many = found.several(number)
         shown = Picture(pack.uri, f"{images} in {many}", (*scores.told(at), *_losses(pack)))
         title = f"{many}, {found.swept}" if found.swept else many
-        by_number.append(Version(f"{number:,}", title, shown, _link(found, context, f"{number}-colors")))
+        # Files of large photographs are those of the methods alone.
+        small = int(found.dataset.attrs["n_pixels"]) <= FILE_PIXELS
+        link = _link(found, context, f"{number}-colors") if small else ""
+        by_number.append(Version(f"{number:,}", title, shown, link))
     groups = [(f"{found.colours} by", tuple(by_method))]
     if by_number:
         by = f"{found.unit} by {found.swept}" if found.swept else f"number of {found.unit}"

@@ -140,23 +140,12 @@ def _flattens(found: Quantized) -> str:
 
 
 def _caption(found: Quantized) -> str:
-    before, scale = found.dataset.attrs.get("original_png_bytes"), _error_scale(found)
+    before = found.dataset.attrs.get("original_png_bytes")
     original = f" The original takes {size(float(before))} as PNG." if before else ""
     return (
         "SSIM compares brightness, contrast and structure in small windows (1: the same). The mean squared error (MSE) "
-        f"is of all channels of all pixels{', ' if scale else ''}{scale}.{original}"
+        f"is of all channels of all pixels, values from 0 to 255.{original}"
     )
-
-
-def _error_scale(found: Quantized) -> str:
-    """What the mean squared error is measured in; empty where there is none, on any scale."""
-    told = str(found.dataset["mse"].attrs.get("units") or "") if "mse" in found.dataset else ""
-    if told:
-        return told
-    every = np.concatenate([found.scores().mse, found.sweep_scores().mse])
-    # Errors of values from 0 to 1 are never above 1.
-    largest = float(np.nanmax(every, initial=0))
-    return f"values from 0 to {255 if largest > 1 else 1}" if largest else ""
 
 
 def _known(values: FloatArray) -> bool:
@@ -164,7 +153,6 @@ def _known(values: FloatArray) -> bool:
 
 
 def _method_figures(found: Quantized, scores: Scores) -> list[Figure]:
-    scale = _error_scale(found)
     cells = list(zip(*(scores.cells(at) for at in range(len(found.methods))), strict=True))
     drawn: Sequence[tuple[str, FloatArray, Sequence[str], Amount]] = (
         ("SSIM: higher is better", scores.ssim, cells[0], SSIM),
@@ -172,7 +160,7 @@ def _method_figures(found: Quantized, scores: Scores) -> list[Figure]:
             "Mean squared error: lower is better",
             scores.mse,
             cells[1],
-            Amount(f"MSE ({scale})" if scale else "MSE", "0.000"),
+            Amount("MSE (values from 0 to 255)", "0.000"),
         ),
         ("Time", scores.seconds, cells[3], SECONDS),
     )
