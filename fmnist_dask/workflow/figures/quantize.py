@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -86,18 +87,15 @@ def _fidelity(found: Quantized, context: ReportContext) -> Section:
     blocks: list[Block] = []
     if len(found.methods) > 1:
         blocks.append(Grid(tuple(_method_figures(found, scores)), min_width=330))
-    cells = tuple((name, *scores.cells(at)) for at, name in enumerate(found.names))
-    head = ("SSIM", "MSE", "PNG size", "time")
     best = found.best()
     bold = frozenset({(best, 1)}) if best is not None and len(found.methods) > 1 else frozenset()
-    blocks.append(Table(("method", *head), cells, caption=_caption(found), bold=bold))
+    blocks.append(_table("method", found.names, scores, _caption(found), bold))
     if len(found.sweep):
         swept = found.sweep_scores()
         if len(found.sweep) > 1:
             heading = f"By number of {found.unit} ({found.swept})" if found.swept else f"By number of {found.unit}"
             blocks.append(Grid(tuple(_sweep_figures(found, swept)), min_width=330, heading=heading))
-        rows = tuple((f"{number:,}", *swept.cells(at)) for at, number in enumerate(found.sweep.tolist()))
-        blocks.append(Table((found.unit, *head), rows))
+        blocks.append(_table(found.unit, [f"{number:,}" for number in found.sweep.tolist()], swept))
     return Section(
         title="How good the pictures are",
         short="How good",
@@ -107,6 +105,16 @@ def _fidelity(found: Quantized, context: ReportContext) -> Section:
         blocks=tuple(blocks),
         order=ORDER_FIDELITY,
     )
+
+
+def _table(
+    head: str, names: Sequence[str], scores: Scores, caption: str = "", bold: frozenset[tuple[int, int]] = frozenset()
+) -> Table:
+    """All scores that any of the pictures has; SSIM and error always."""
+    columns = ("SSIM", "MSE", "PNG size", "time")
+    held = [True, True, _known(scores.png_bytes), _known(scores.seconds)]
+    rows = tuple((name, *itertools.compress(scores.cells(at), held)) for at, name in enumerate(names))
+    return Table((head, *itertools.compress(columns, held)), rows, caption=caption, bold=bold)
 
 
 def _lead(found: Quantized, scores: Scores) -> str:
