@@ -23,7 +23,7 @@ PREVIEW_PIXELS = 1_200_000
 #: Photographs of more pixels get files of the methods' palettes alone, not of every number of colours.
 FILE_PIXELS = 1 << 26
 #: Distinct colours that the report shows of collections with palettes of single images.
-SAMPLE = 6000
+SAMPLE = 4000
 #: Name of the original among the files.
 ORIGINAL = "original"
 

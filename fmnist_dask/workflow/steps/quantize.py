@@ -123,7 +123,7 @@ def quantize_step(
     mixture_noise: Annotated[float, pydantic.Field(ge=0.001, le=64)] = 4.0,
     exact_colors: Annotated[int, pydantic.Field(ge=4096, le=16_777_216)] = 262_144,
     map: Literal["auto", "umap", "none"] = "auto",
-    map_colors: Annotated[int, pydantic.Field(ge=5, le=100_000)] = 6000,
+    map_colors: Annotated[int, pydantic.Field(ge=5, le=100_000)] = 4000,
     n_neighbors: Annotated[int, pydantic.Field(ge=2, le=1000)] = 20,
 ) -> Algorithm[StepResult]:
     """Put few colours in place of many: a palette for a photograph, for all images or for each, by several methods.
