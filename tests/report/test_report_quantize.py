@@ -304,6 +304,13 @@ def test_names_are_escaped_and_larger_photographs_say_what_is_shown() -> None:
     assert "of each 2 × 2 pixels one is shown" in compare_of(part).original.caption
 
 
+def test_large_photographs_have_no_files_of_every_number(photo: xr.Dataset) -> None:
+    part, _ = shown(photo.assign_attrs(n_pixels=2**27))
+    methods, numbers = (versions for _, versions in compare_of(part).groups)
+    assert all(version.link for version in methods)
+    assert not any(version.link for version in numbers)
+
+
 def test_binned_colours_say_so(photo: xr.Dataset) -> None:
     part, _ = shown(photo.assign_attrs(bits=6))
     assert part.cards[0].note.startswith("binned to 6 bits a channel")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fmnist_dask.models.colour_map import FEWEST
 from fmnist_dask.report.blocks import Block, Figure, Grid, Swatch, Switch, Text
 from fmnist_dask.report.figures.categories import REST_COLOUR
 from fmnist_dask.report.figures.colours import ColourPoints, channel_plane, hex_codes, level_bars, map_plane
@@ -71,6 +72,8 @@ def _points(found: Quantized) -> list[Block]:
         Figure(channel_plane(points, across, up), title=f"{across.capitalize()} and {up}") for across, up in PLANES
     )
     blocks: list[Block] = [Grid(planes, min_width=330)]
+    if place is None and (found.each or total < FEWEST):
+        return blocks
     if place is None:
         blocks.append(
             Text('There is no map of the colours: those by UMAP need the extra [map], pip install "fmnist-dask[map]".')

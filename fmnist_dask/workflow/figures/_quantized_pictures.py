@@ -19,6 +19,7 @@ from fmnist_dask.typing import FloatArray, UInt8Array
 from fmnist_dask.workflow.figures._quantized import Quantized
 from fmnist_dask.workflow.figures._text import values
 from fmnist_dask.workflow.registry import ReportContext
+from fmnist_dask.workflow.steps._quantize import FILE_PIXELS
 
 #: Bytes of all pictures, as addresses.
 BUDGET = 3_600_000
@@ -40,7 +41,7 @@ class _Made:
 def picture_section(found: Quantized, context: ReportContext) -> Section:
     """The original and what became of it."""
     made = _of_photograph(found) if found.photograph else _of_examples(found)
-    images = "image" if found.photograph else "images"
+    images, original = ("image", "the original is") if found.photograph else ("images", "the originals are")
     lead = f"The {images} in {found.colours} by {listing(found.names)}"
     if made.by_number:
         lead += f", and in {int(found.sweep[0]):,} to {found.several(int(found.sweep[-1]))}"
@@ -51,7 +52,7 @@ def picture_section(found: Quantized, context: ReportContext) -> Section:
         title=f"The {images} in {found.colours}",
         short="Few colours",
         anchor="quantized",
-        lead=f"{lead}. Move the divider: the original is on its left.",
+        lead=f"{lead}. Move the divider: {original} on its left.",
         basis=found.basis(context.n_used, context.split),
         blocks=(_compare(found, made, context),),
         order=ORDER_QUANTIZED,
@@ -82,7 +83,7 @@ def _of_examples(found: Quantized) -> _Made:
     image = values(dataset, "example_image")
     height, width = image.shape[1:3]
     few = _laid_out(found)
-    columns = int(np.clip(np.ceil(np.sqrt(few * SHEET_RATIO * height / width)), 1, few))
+    columns = _columns(few, np.sqrt(few * SHEET_RATIO * height / width))
 
     def laid(examples: UInt8Array) -> UInt8Array:
         return contact_sheet(_bare(examples[:few]), columns, gap=max(1, min(height, width) // 16))
@@ -105,6 +106,12 @@ def _laid_out(found: Quantized) -> int:
     return max(1, min(count, MOST_EXAMPLES, SHEET_PIXELS // (height * width)))
 
 
+def _columns(count: int, wanted: float) -> int:
+    """About so many, preferably such that the last line is full."""
+    near = range(max(1, round(wanted) - 1), min(count, round(wanted) + 2) + 1)
+    return min(near, key=lambda columns: (-count % columns, abs(columns - wanted)), default=count)
+
+
 def _compare(found: Quantized, made: _Made, context: ReportContext) -> Compare:
     """All pictures within their bytes."""
     known = packed(made.original, [*made.by_method, *made.by_number], BUDGET)
@@ -124,7 +131,10 @@ def _compare(found: Quantized, made: _Made, context: ReportContext) -> Compare:
         many = found.several(number)
         shown = Picture(pack.uri, f"{images} in {many}", (*scores.told(at), *_losses(pack)))
         title = f"{many}, {found.swept}" if found.swept else many
-        by_number.append(Version(f"{number:,}", title, shown, _link(found, context, f"{number}-colors")))
+        # Files of large photographs are those of the methods alone.
+        small = int(found.dataset.attrs["n_pixels"]) <= FILE_PIXELS
+        link = _link(found, context, f"{number}-colors") if small else ""
+        by_number.append(Version(f"{number:,}", title, shown, link))
     groups = [(f"{found.colours} by", tuple(by_method))]
     if by_number:
         by = f"{found.unit} by {found.swept}" if found.swept else f"number of {found.unit}"
@@ -210,6 +220,7 @@ def _own_palettes(found: Quantized) -> Block:
     image, index = values(dataset, "example_image"), values(dataset, "example_index")
     palettes = values(dataset, "example_palette")
     few = min(len(image), MOST_OWN)
+    samples = values(dataset, "example_sample").tolist() if "example_sample" in dataset else []
     choices: list[tuple[str, Sequence[PaletteRow]]] = []
     for at, name in enumerate(found.names):
         rows = []
@@ -220,6 +231,8 @@ def _own_palettes(found: Quantized) -> Block:
             order = np.argsort(-share, kind="stable")
             paints = found.paints(palette[order], share[order])
             own = picture(_bare(image[example]), f"example {example + 1}")
-            rows.append(PaletteRow(f"example {example + 1}", paints, _unused(found, share, found.asked), own))
+            told = [f"row {samples[example]:,}"] if samples else []
+            told += [unused] if (unused := _unused(found, share, found.asked)) else []
+            rows.append(PaletteRow(f"example {example + 1}", paints, " · ".join(told), own))
         choices.append((name, rows))
     return Switch("Palettes by", tuple((name, (Palettes(tuple(rows)),)) for name, rows in choices))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -86,18 +87,15 @@ def _fidelity(found: Quantized, context: ReportContext) -> Section:
     blocks: list[Block] = []
     if len(found.methods) > 1:
         blocks.append(Grid(tuple(_method_figures(found, scores)), min_width=330))
-    cells = tuple((name, *scores.cells(at)) for at, name in enumerate(found.names))
-    head = ("SSIM", "MSE", "PNG size", "time")
     best = found.best()
     bold = frozenset({(best, 1)}) if best is not None and len(found.methods) > 1 else frozenset()
-    blocks.append(Table(("method", *head), cells, caption=_caption(found), bold=bold))
+    blocks.append(_table("method", found.names, scores, _caption(found), bold))
     if len(found.sweep):
         swept = found.sweep_scores()
         if len(found.sweep) > 1:
             heading = f"By number of {found.unit} ({found.swept})" if found.swept else f"By number of {found.unit}"
             blocks.append(Grid(tuple(_sweep_figures(found, swept)), min_width=330, heading=heading))
-        rows = tuple((f"{number:,}", *swept.cells(at)) for at, number in enumerate(found.sweep.tolist()))
-        blocks.append(Table((found.unit, *head), rows))
+        blocks.append(_table(found.unit, [f"{number:,}" for number in found.sweep.tolist()], swept))
     return Section(
         title="How good the pictures are",
         short="How good",
@@ -107,6 +105,16 @@ def _fidelity(found: Quantized, context: ReportContext) -> Section:
         blocks=tuple(blocks),
         order=ORDER_FIDELITY,
     )
+
+
+def _table(
+    head: str, names: Sequence[str], scores: Scores, caption: str = "", bold: frozenset[tuple[int, int]] = frozenset()
+) -> Table:
+    """All scores that any of the pictures has; SSIM and error always."""
+    columns = ("SSIM", "MSE", "PNG size", "time")
+    held = [True, True, _known(scores.png_bytes), _known(scores.seconds)]
+    rows = tuple((name, *itertools.compress(scores.cells(at), held)) for at, name in enumerate(names))
+    return Table((head, *itertools.compress(columns, held)), rows, caption=caption, bold=bold)
 
 
 def _lead(found: Quantized, scores: Scores) -> str:
@@ -140,23 +148,12 @@ def _flattens(found: Quantized) -> str:
 
 
 def _caption(found: Quantized) -> str:
-    before, scale = found.dataset.attrs.get("original_png_bytes"), _error_scale(found)
+    before = found.dataset.attrs.get("original_png_bytes")
     original = f" The original takes {size(float(before))} as PNG." if before else ""
     return (
         "SSIM compares brightness, contrast and structure in small windows (1: the same). The mean squared error (MSE) "
-        f"is of all channels of all pixels{', ' if scale else ''}{scale}.{original}"
+        f"is of all channels of all pixels, values from 0 to 255.{original}"
     )
-
-
-def _error_scale(found: Quantized) -> str:
-    """What the mean squared error is measured in; empty where there is none, on any scale."""
-    told = str(found.dataset["mse"].attrs.get("units") or "") if "mse" in found.dataset else ""
-    if told:
-        return told
-    every = np.concatenate([found.scores().mse, found.sweep_scores().mse])
-    # Errors of values from 0 to 1 are never above 1.
-    largest = float(np.nanmax(every, initial=0))
-    return f"values from 0 to {255 if largest > 1 else 1}" if largest else ""
 
 
 def _known(values: FloatArray) -> bool:
@@ -164,7 +161,6 @@ def _known(values: FloatArray) -> bool:
 
 
 def _method_figures(found: Quantized, scores: Scores) -> list[Figure]:
-    scale = _error_scale(found)
     cells = list(zip(*(scores.cells(at) for at in range(len(found.methods))), strict=True))
     drawn: Sequence[tuple[str, FloatArray, Sequence[str], Amount]] = (
         ("SSIM: higher is better", scores.ssim, cells[0], SSIM),
@@ -172,7 +168,7 @@ def _method_figures(found: Quantized, scores: Scores) -> list[Figure]:
             "Mean squared error: lower is better",
             scores.mse,
             cells[1],
-            Amount(f"MSE ({scale})" if scale else "MSE", "0.000"),
+            Amount("MSE (values from 0 to 255)", "0.000"),
         ),
         ("Time", scores.seconds, cells[3], SECONDS),
     )
