@@ -52,24 +52,29 @@ def _total(values):  # pragma: no cover - compiled
 
 
 @numba.njit(nogil=True, cache=True)
-def _similarities(sums, channels, window, c1, c2, out):  # pragma: no cover - compiled
-    """SSIM of each window of a line, from sums of its columns."""
-    count = window * window
+def _across(sums, channels, window, out):  # pragma: no cover - compiled
+    """Sums of windows from sums of their columns: of one step after the other, so that many are added at once."""
+    for number in range(4):
+        for at in range(out.shape[1]):
+            out[number, at] = sums[number, at]
+        for step in range(1, window):
+            shift = step * channels
+            for at in range(out.shape[1]):
+                out[number, at] += sums[number, at + shift]
+
+
+@numba.njit(nogil=True, cache=True)
+def _similarities(totals, window, c1, c2, out):  # pragma: no cover - compiled
+    """SSIM of each window of a line, from its sums."""
     # Everything is multiplied by count² · (count − 1) / count of sample variances, so that sums stay integers.
-    whole = np.float64(count)
-    scale = whole / (whole - 1.0)
+    whole = np.float64(window * window)
     low = c1 * whole * whole
-    spread = c2 * whole * whole / scale
+    spread = c2 * whole * (whole - 1.0)
     for at in range(out.shape[0]):
-        a = b = squares = product = np.int32(0)
-        for step in range(window):
-            a += sums[0, at + step * channels]
-            b += sums[1, at + step * channels]
-            squares += sums[2, at + step * channels]
-            product += sums[3, at + step * channels]
-        # Up to (49 · 255)²: of 32 bits.
-        means = np.float64(a) * np.float64(b)
-        powers = np.float64(a) * np.float64(a) + np.float64(b) * np.float64(b)
+        a, b = np.float64(totals[0, at]), np.float64(totals[1, at])
+        squares, product = np.float64(totals[2, at]), np.float64(totals[3, at])
+        means = a * b
+        powers = a * a + b * b
         out[at] = ((2.0 * means + low) * (2.0 * (whole * product - means) + spread)) / (
             (powers + low) * (whole * squares - powers + spread)
         )
@@ -96,6 +101,7 @@ def palette_similarity(lines, index, palette, window, c1, c2, out):  # pragma: n
     painted = np.empty((window, width), dtype=np.uint8)
     sums = np.zeros((4, width), dtype=np.int32)
     found = np.empty(width - (window - 1) * channels)
+    totals = np.empty((4, found.shape[0]), dtype=np.int32)
     for y in range(height):
         slot = y % window
         if y < window:
@@ -106,7 +112,8 @@ def palette_similarity(lines, index, palette, window, c1, c2, out):  # pragma: n
             _paint(index[y], palette, painted[slot])
             _slide(lines[y], painted[slot], lines[y - window], old, sums)
         if y >= window - 1:
-            _similarities(sums, channels, window, c1, c2, found)
+            _across(sums, channels, window, totals)
+            _similarities(totals, window, c1, c2, found)
             out[y - window + 1] = _total(found)
 
 

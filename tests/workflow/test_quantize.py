@@ -14,7 +14,9 @@ from skimage.metrics import structural_similarity
 from sklearn.datasets import load_sample_image
 
 import fmnist_dask
-from fmnist_dask.errors import WorkflowError
+from fmnist_dask.errors import RunError, WorkflowError
+from fmnist_dask.models.colour_map import place_colours
+from fmnist_dask.shipped import shipped_directory
 from fmnist_dask.workflow.load import load_workflow
 from fmnist_dask.workflow.plan import plan_workflow
 
@@ -26,6 +28,10 @@ def workflow(root, source, split="all", **parameters):
     step = {"uses": "quantize", "split": split, "with": {"map": "none", **parameters}}
     path.write_text(yaml.safe_dump({"name": "quantize", "source": source, "steps": {"colors": step}}))
     return path
+
+
+def address(cluster):
+    return str(cluster.client.scheduler.address)
 
 
 def ssim(image, other):
@@ -40,7 +46,7 @@ def china(cluster, tmp_path_factory):
         workflow(root, "china", sweep=[2, 16]),
         out=root / "run",
         store=root / "x.zarr",
-        cluster=str(cluster.client.scheduler.address),
+        cluster=address(cluster),
     )
     return run, load_sample_image("china.jpg")
 
@@ -79,9 +85,7 @@ def test_methods_are_as_far_apart_as_in_the_study(china):
 def test_the_photograph_is_read_again_from_its_store(china, cluster, tmp_path):
     run, _ = china
     place = run.manifest["source"]["collection"]
-    again = fmnist_dask.run(
-        workflow(tmp_path, place, sweep=[2, 16]), out=tmp_path / "run", cluster=str(cluster.client.scheduler.address)
-    )
+    again = fmnist_dask.run(workflow(tmp_path, place, sweep=[2, 16]), out=tmp_path / "run", cluster=address(cluster))
     mine, other = (one.manifest["steps"]["colors"]["metrics"] for one in (run, again))
     assert {**mine, "seconds": None} == {**other, "seconds": None}
 
@@ -105,7 +109,7 @@ def test_a_collection_has_one_palette_or_one_each(cluster, tmp_path, channels):
             workflow(tmp_path, source, split="train", n_colors=5, palette=palette),
             out=tmp_path / palette,
             store=store,
-            cluster=str(cluster.client.scheduler.address),
+            cluster=address(cluster),
         )
         for palette in ("shared", "each")
     )
@@ -139,36 +143,28 @@ def test_what_cannot_be_asked_for_is_refused(tmp_path, cluster):
     source = colour_images(tmp_path)
     path = workflow(tmp_path, source, palette="each", sweep=[2])
     with pytest.raises(RunError, match="leave sweep out"):
-        fmnist_dask.run(
-            path, out=tmp_path / "run", store=tmp_path / "x.zarr", cluster=str(cluster.client.scheduler.address)
-        )
+        fmnist_dask.run(path, out=tmp_path / "run", store=tmp_path / "x.zarr", cluster=address(cluster))
 
 
-def test_a_map_of_colours_is_the_same_again(tmp_path, cluster):
+def test_a_map_of_colours_is_seeded(tmp_path, cluster):
     pytest.importorskip("umap")
     source = {"name": "flower", "size": "40x60", "fit": "stretch"}
-    found = []
-    for name in ("one", "other"):
-        parameters = {"map": "umap", "map_colors": 300, "n_neighbors": 10, "methods": ["kmeans", "median_cut"]}
-        run = fmnist_dask.run(
-            workflow(tmp_path, source, **parameters),
-            out=tmp_path / name,
-            store=tmp_path / f"{name}.zarr",
-            cluster=str(cluster.client.scheduler.address),
-        )
-        dataset = run["colors"]
-        assert dataset.attrs["map"] == "umap"
-        assert dataset.sizes["point"] == 300
-        found.append(dataset["map_place"].values)
-        # Alike labels are of alike colours, by both methods.
-        labels, colours = dataset["map_label"].values, dataset["map_color"].values.astype(float)
-        same = labels[0] == labels[1]
-        assert same.mean() > 0.4
-        near = np.linalg.norm(dataset["map_place"].values[:, None] - dataset["map_place"].values, axis=-1)
-        np.fill_diagonal(near, np.inf)
-        nearest = np.linalg.norm(colours - colours[near.argmin(axis=1)], axis=1).mean()
-        assert nearest < 0.3 * np.linalg.norm(colours - colours[::-1], axis=1).mean()
-    np.testing.assert_array_equal(*found)
+    parameters = {"map": "umap", "map_colors": 300, "n_neighbors": 10, "methods": ["kmeans", "median_cut"]}
+    path = workflow(tmp_path, source, **parameters)
+    run = fmnist_dask.run(path, out=tmp_path / "run", store=tmp_path / "x.zarr", cluster=address(cluster))
+    dataset = run["colors"]
+    assert dataset.attrs["map"] == "umap"
+    assert dataset.sizes["point"] == 300
+    colours, place = dataset["map_color"].values.astype(float), dataset["map_place"].values
+    # Made again in this process: the same.
+    np.testing.assert_array_equal(place_colours(colours, 10, 0), place)
+    # What is near is alike, and labels of one number are of alike colours by both methods.
+    labels = dataset["map_label"].values
+    assert (labels[0] == labels[1]).mean() > 0.4
+    near = np.linalg.norm(place[:, None] - place, axis=-1)
+    np.fill_diagonal(near, np.inf)
+    nearest = np.linalg.norm(colours - colours[near.argmin(axis=1)], axis=1).mean()
+    assert nearest < 0.3 * np.linalg.norm(colours - colours[::-1], axis=1).mean()
 
 
 def test_the_shipped_workflow_is_planned(tmp_path, monkeypatch):
