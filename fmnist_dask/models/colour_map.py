@@ -72,7 +72,9 @@ def colour_map(
 
     call = Call(place_colours, (k, seed), len(row))
     cost = embedding_bytes(len(row), points.shape[1], k)
-    place = (yield Tasks("UMAP", (call,), cost, unit="colours", expected=nothing, shared=points[row], late=True))[0]
+    # A few thousand colours are no great work, but umap-learn itself takes more memory than small workers have.
+    work = Tasks("UMAP", (call,), cost, "colours", expected=nothing, shared=points[row], late=True, here=True)
+    place = (yield work)[0]
     return ColourMap(row, place, k)
 
 
