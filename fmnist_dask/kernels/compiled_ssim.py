@@ -11,11 +11,12 @@ def _paint(index, palette, out):  # pragma: no cover - compiled
     """Values of one line of a palette image, channel by channel beside each other."""
     channels = palette.shape[1]
     if channels == 3:
+        red, green, blue = palette[:, 0].copy(), palette[:, 1].copy(), palette[:, 2].copy()
         for x in range(index.shape[0]):
-            colour = index[x]
-            out[3 * x] = palette[colour, 0]
-            out[3 * x + 1] = palette[colour, 1]
-            out[3 * x + 2] = palette[colour, 2]
+            colour = np.intp(index[x])
+            out[3 * x] = red[colour]
+            out[3 * x + 1] = green[colour]
+            out[3 * x + 2] = blue[colour]
     else:
         for x in range(index.shape[0]):
             for channel in range(channels):
@@ -24,23 +25,27 @@ def _paint(index, palette, out):  # pragma: no cover - compiled
 
 @numba.njit(nogil=True, cache=True)
 def _enter(first, second, sums):  # pragma: no cover - compiled
+    """Add a line to the sums of columns. Rows are named before loops, or these would not be vectorized."""
+    a_sum, b_sum, squares, products = sums[0], sums[1], sums[2], sums[3]
     for at in range(first.shape[0]):
         a, b = np.int32(first[at]), np.int32(second[at])
-        sums[0, at] += a
-        sums[1, at] += b
-        sums[2, at] += a * a + b * b
-        sums[3, at] += a * b
+        a_sum[at] += a
+        b_sum[at] += b
+        squares[at] += a * a + b * b
+        products[at] += a * b
 
 
 @numba.njit(nogil=True, cache=True)
 def _slide(first, second, old_first, old_second, sums):  # pragma: no cover - compiled
+    """Add a line to the sums of columns, and take another one away."""
+    a_sum, b_sum, squares, products = sums[0], sums[1], sums[2], sums[3]
     for at in range(first.shape[0]):
         a, b = np.int32(first[at]), np.int32(second[at])
         c, d = np.int32(old_first[at]), np.int32(old_second[at])
-        sums[0, at] += a - c
-        sums[1, at] += b - d
-        sums[2, at] += a * a + b * b - c * c - d * d
-        sums[3, at] += a * b - c * d
+        a_sum[at] += a - c
+        b_sum[at] += b - d
+        squares[at] += a * a + b * b - c * c - d * d
+        products[at] += a * b - c * d
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
@@ -53,26 +58,30 @@ def _total(values):  # pragma: no cover - compiled
 
 @numba.njit(nogil=True, cache=True)
 def _across(sums, channels, window, out):  # pragma: no cover - compiled
-    """Sums of windows from sums of their columns: of one step after the other, so that many are added at once."""
+    """Sums of windows from sums of their columns, each from that of the window before."""
     for number in range(4):
-        for at in range(out.shape[1]):
-            out[number, at] = sums[number, at]
-        for step in range(1, window):
-            shift = step * channels
-            for at in range(out.shape[1]):
-                out[number, at] += sums[number, at + shift]
+        columns, totals = sums[number], out[number]
+        for at in range(channels):
+            total = 0
+            for step in range(window):
+                total += columns[at + step * channels]
+            totals[at] = total
+        entering, after = columns[window * channels :], totals[channels:]
+        for at in range(after.shape[0]):
+            after[at] = totals[at] + entering[at] - columns[at]
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, error_model="numpy")
 def _similarities(totals, window, c1, c2, out):  # pragma: no cover - compiled
-    """SSIM of each window of a line, from its sums."""
+    """SSIM of each window of a line, from its sums. Denominators are positive, and so are not looked at."""
     # Everything is multiplied by count² · (count − 1) / count of sample variances, so that sums stay integers.
     whole = np.float64(window * window)
     low = c1 * whole * whole
     spread = c2 * whole * (whole - 1.0)
+    a_sum, b_sum, squares_sum, products = totals[0], totals[1], totals[2], totals[3]
     for at in range(out.shape[0]):
-        a, b = np.float64(totals[0, at]), np.float64(totals[1, at])
-        squares, product = np.float64(totals[2, at]), np.float64(totals[3, at])
+        a, b = np.float64(a_sum[at]), np.float64(b_sum[at])
+        squares, product = np.float64(squares_sum[at]), np.float64(products[at])
         means = a * b
         powers = a * a + b * b
         out[at] = ((2.0 * means + low) * (2.0 * (whole * product - means) + spread)) / (
