@@ -33,18 +33,21 @@ class Cells:
 
     Attributes
     ----------
+    d
+        Dimensions of the points given; those that they lack here are zero.
     order : int64 array, shape (m,)
         Places of these points among those given.
-    points : float64 array, shape (m, d)
+    points : float64 array, shape (m, 3)
     weight : float64 array, shape (m,)
     starts : int64 array, shape (cells + 1,)
-    low, high : float64 arrays, shape (cells, d)
+    low, high : float64 arrays, shape (cells, 3)
         Boxes around the points of each cell.
-    cell_weight, cell_sum : float64 arrays, shapes (cells,) and (cells, d)
+    cell_weight, cell_sum : float64 arrays, shapes (cells,) and (cells, 3)
     outer_starts, outer_low, outer_high
         The same of outer cells, whose members are cells.
     """
 
+    d: int
     order: IntArray
     points: FloatArray
     weight: FloatArray
@@ -59,7 +62,8 @@ class Cells:
 
     @classmethod
     def of(cls, points: FloatArray, weight: FloatArray) -> Cells:
-        """Sort points of shape (m, d), with positive weights, into cells."""
+        """Sort points of shape (m, d), d up to 3, with positive weights, into cells."""
+        d, points = points.shape[1], in_three(points)
         low = points.min(axis=0)
         step = float((points.max(axis=0) - low).max()) / SIDE or 1.0
         place = np.minimum(((points - low) / step).astype(np.int64), SIDE - 1)
@@ -73,6 +77,7 @@ class Cells:
         outer = _changes(key[first] // SIDE ** points.shape[1])
         lows, highs = np.minimum.reduceat(points, first), np.maximum.reduceat(points, first)
         return cls(
+            d=d,
             order=order,
             points=points,
             weight=weight,
@@ -90,12 +95,12 @@ class Cells:
         """Lloyd's iterations from some centres; the new ones, and the weights of their clusters."""
         from fmnist_dask.kernels.compiled_palette import lloyd
 
-        found, count, total = centres.copy(), np.empty(len(centres)), np.empty(centres.shape)
+        found, count, total = in_three(centres), np.empty(len(centres)), np.empty((len(centres), 3))
         lloyd(
             self.points, self.weight, self.starts, self.low, self.high, self.cell_weight, self.cell_sum,
             self.outer_starts, self.outer_low, self.outer_high, found, count, total, most, least_gain
         )  # fmt: skip
-        return found, count
+        return found[:, : self.d], count
 
     def labels(self, centres: FloatArray) -> AnyArray:
         """The nearest centre of each point, int32, in the order of ``points``; of equals the first."""
@@ -103,20 +108,20 @@ class Cells:
 
         found = np.empty(len(self.points), dtype=np.int32)
         assign(
-            self.points, centres, self.starts, self.low, self.high,
+            self.points, in_three(centres), self.starts, self.low, self.high,
             self.outer_starts, self.outer_low, self.outer_high, found
         )  # fmt: skip
         return found
 
     def inertia(self, centres: FloatArray) -> float:
         """Weighted sum of squared distances to the nearest centres."""
-        apart = self.points - centres[self.labels(centres)]
+        apart = self.points[:, : self.d] - centres[self.labels(centres)]
         return float(self.weight @ np.einsum("md,md->m", apart, apart))
 
     def split(self, centres: FloatArray, number: int) -> FloatArray:
         """Split the clusters that are longest, along their longest axes; as many more centres."""
         labels, (k, d) = self.labels(centres), centres.shape
-        apart = self.points - centres[labels]
+        apart = self.points[:, :d] - centres[labels]
         scatter = np.empty((k, d, d))
         for one in range(d):
             for other in range(one + 1):
@@ -130,6 +135,13 @@ class Cells:
         found = np.concatenate([centres, centres[longest] + offset])
         found[longest] -= offset
         return found
+
+
+def in_three(points: FloatArray) -> FloatArray:
+    """A copy of points of shape (m, d), d up to 3, with three coordinates, of which the last may be zero."""
+    found = np.zeros((len(points), 3))
+    found[:, : points.shape[1]] = points
+    return found
 
 
 def _changes(keys: IntArray) -> IntArray:
@@ -159,10 +171,8 @@ class MergeTree:
         from fmnist_dask.kernels.compiled_ward import ward_chain
 
         merges = np.empty((max(len(points) - 1, 0), 3))
-        wide = np.zeros((len(points), 3))
-        wide[:, : points.shape[1]] = points
         if len(points) > 1:
-            ward_chain(wide, weight.astype(np.float64).copy(), merges)
+            ward_chain(in_three(points), weight.astype(np.float64).copy(), merges)
         return cls(points, weight, merges[np.argsort(merges[:, 2], kind="stable")])
 
     def labels(self, n_clusters: int) -> AnyArray:
