@@ -13,6 +13,8 @@ BITS = 8
 def count_codes(pixels, shift, table, found):  # pragma: no cover - compiled
     """Count colours in a table that is zero before; the number of distinct ones, whose codes ``found`` lists.
 
+    Where there are more of them than it has room for, counting ends with −1.
+
     Parameters
     ----------
     pixels : uint8 array, shape (m, 3) or (m, 1)
@@ -20,7 +22,6 @@ def count_codes(pixels, shift, table, found):  # pragma: no cover - compiled
         Bits of each channel that are left out.
     table : uint32 array, shape (2^((8 − shift) · channels),)
     found : uint32 array
-        As long as there are pixels, or codes.
     """
     width = np.uint32(BITS - shift)
     low = np.uint32(shift)
@@ -30,10 +31,32 @@ def count_codes(pixels, shift, table, found):  # pragma: no cover - compiled
         for channel in range(pixels.shape[1]):
             code = (code << width) | (np.uint32(pixels[at, channel]) >> low)
         if table[code] == 0:
+            if distinct == found.shape[0]:
+                return -1
             found[distinct] = code
             distinct += 1
         table[code] += np.uint32(1)
     return distinct
+
+
+@numba.njit(nogil=True, cache=True)
+def sum_codes(pixels, shift, table, sums):  # pragma: no cover - compiled
+    """Add each pixel's channels to the sums of its bin, whose place the table says.
+
+    Parameters
+    ----------
+    sums : int64 array, shape (bins, channels)
+        Changed in place.
+    """
+    width = np.uint32(BITS - shift)
+    low = np.uint32(shift)
+    for at in range(pixels.shape[0]):
+        code = np.uint32(0)
+        for channel in range(pixels.shape[1]):
+            code = (code << width) | (np.uint32(pixels[at, channel]) >> low)
+        place = table[code]
+        for channel in range(pixels.shape[1]):
+            sums[place, channel] += pixels[at, channel]
 
 
 @numba.njit(nogil=True, cache=True)
@@ -84,86 +107,6 @@ def merge_counts(left, left_count, right, right_count, code, count):  # pragma: 
             j += 1
         at += 1
     return at
-
-
-@numba.njit(nogil=True, cache=True)
-def ward_chain(points, weight, merges):  # pragma: no cover - compiled
-    """Ward's hierarchy by chains of nearest neighbours, with costs from centroids: no matrix of distances.
-
-    Parameters
-    ----------
-    points : float64 array, shape (m, d)
-        Changed in place.
-    weight : float64 array, shape (m,)
-        Changed in place.
-    merges : float64 array, shape (m − 1, 3)
-        Filled: two points that stand for clusters, of which the second stands for both afterwards, and the cost, by
-        which the sum of squares grows.
-    """
-    m, d = points.shape
-    # Those that still stand for clusters are kept together at the front.
-    place = np.arange(m)
-    alive = m
-    chain = np.empty(m + 1, dtype=np.int64)
-    length = 0
-    for step in range(m - 1):
-        if length == 0:
-            chain[0] = 0
-            length = 1
-        while True:
-            last = chain[length - 1]
-            before = chain[length - 2] if length > 1 else -1
-            best = -1
-            least = np.inf
-            if before >= 0:
-                best = before
-                least = _cost(points, weight, last, before, d)
-            mine = weight[last]
-            if d == 3:
-                x, y, z = points[last, 0], points[last, 1], points[last, 2]
-                for other in range(alive):
-                    if other == last:
-                        continue
-                    a, b, c = points[other, 0] - x, points[other, 1] - y, points[other, 2] - z
-                    cost = mine * weight[other] / (mine + weight[other]) * (a * a + b * b + c * c)
-                    if cost < least:
-                        least, best = cost, other
-            else:
-                for other in range(alive):
-                    if other == last:
-                        continue
-                    cost = _cost(points, weight, last, other, d)
-                    if cost < least:
-                        least, best = cost, other
-            if best == before:
-                break
-            chain[length] = best
-            length += 1
-        one, other = chain[length - 1], chain[length - 2]
-        length -= 2
-        merges[step, 0], merges[step, 1], merges[step, 2] = place[one], place[other], least
-        both = weight[one] + weight[other]
-        for axis in range(d):
-            points[other, axis] = (weight[one] * points[one, axis] + weight[other] * points[other, axis]) / both
-        weight[other] = both
-        # The last of the front takes the place of the one that is gone.
-        alive -= 1
-        if one != alive:
-            points[one] = points[alive]
-            weight[one] = weight[alive]
-            place[one] = place[alive]
-            for at in range(length):
-                if chain[at] == alive:
-                    chain[at] = one
-
-
-@numba.njit(nogil=True, cache=True, inline="always")
-def _cost(points, weight, one, other, d):  # pragma: no cover - compiled
-    square = 0.0
-    for axis in range(d):
-        apart = points[one, axis] - points[other, axis]
-        square += apart * apart
-    return weight[one] * weight[other] / (weight[one] + weight[other]) * square
 
 
 @numba.njit(nogil=True, cache=True)

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 import dask.config
 
 from fmnist_dask.collection.store import split_code
+from fmnist_dask.errors import MemoryLimitError
 from fmnist_dask.passes.columns import ColumnOnDisk, column_key, holds_column, mark_complete, prepare_columns
 from fmnist_dask.passes.fused import FusedScan, PassOutcome, fuse
 from fmnist_dask.passes.kept import KeptStates, Known
+from fmnist_dask.passes.local import LocalEngine
 from fmnist_dask.passes.meter import Meter
 from fmnist_dask.passes.outcomes import cancelled_on_error, noticing_loss, result_of, words_for_rows
 from fmnist_dask.passes.protocol import PassProgress, PassStatistics, ProgressCallback, Readable, Scan, State, Tasks
@@ -209,7 +211,13 @@ class DistributedEngine:
             return []
         pickled = pickle.dumps(tasks.shared)
         needed = self.workers.baseline + 2 * len(pickled) + self.workers.threads * tasks.task_bytes
-        check_memory(needed, self.workers, f"each call of '{tasks.name}'")
+        try:
+            check_memory(needed, self.workers, f"each call of '{tasks.name}'")
+        except MemoryLimitError:
+            if not tasks.here:
+                raise
+            self.statistics.tasks += len(tasks.calls)
+            return LocalEngine().tasks(tasks, progress)
         self.planned_worker_bytes = max(self.planned_worker_bytes, needed)
         token, started = uuid.uuid4().hex[:8], time.perf_counter()
         name = tasks.name.replace(" ", "_")

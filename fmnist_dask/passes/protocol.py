@@ -218,6 +218,8 @@ class Tasks:
         First argument of every call where it is not ``None``: sent to a worker once, however large.
     late
         Whether passes that other steps wait for go first: for long calls, which no scan follows.
+    here
+        Whether the driver makes the calls, one after the other, where workers have too little memory for them.
     """
 
     name: str
@@ -227,6 +229,7 @@ class Tasks:
     expected: Callable[[], list[Any]] | None = None
     shared: Any = None
     late: bool = False
+    here: bool = False
 
 
 Request: TypeAlias = Scan | Tasks

@@ -4,33 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from bokeh.models.ui import UIElement
 
-Tone = Literal["neutral", "good", "warn"]
+from fmnist_dask.report.picture_blocks import Compare, Paint, PaletteRow, Palettes, Picture, Tone, Version
 
-
-@dataclass(frozen=True)
-class Picture:
-    """A small picture.
-
-    Attributes
-    ----------
-    uri
-        ``data:`` address.
-    alt
-        What it shows, in words.
-    caption
-        Lines below it.
-    tone
-        ``warn`` frames it.
-    """
-
-    uri: str
-    alt: str
-    caption: tuple[str, ...] = ()
-    tone: Tone = "neutral"
+__all__ = [
+    "Block", "Compare", "Facts", "Figure", "Gallery", "Grid", "Mosaic", "Paint", "PaletteRow", "Palettes", "Picture",
+    "Plate", "Profile", "Profiles", "Swatch", "Switch", "Table", "Text", "Tile", "Tone", "Version", "compares_of",
+    "figures_of", "switches_of",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -215,7 +199,7 @@ class Plate:
     link_text: str = ""
 
 
-Block = Text | Figure | Grid | Gallery | Mosaic | Table | Facts | Profiles | Switch | Plate
+Block = Text | Figure | Grid | Gallery | Mosaic | Table | Facts | Profiles | Switch | Plate | Compare | Palettes
 
 
 def figures_of(blocks: Iterable[Block]) -> Iterator[Figure]:
@@ -237,3 +221,13 @@ def switches_of(blocks: Iterable[Block]) -> Iterator[Switch]:
             yield block
             for _, inner in block.choices:
                 yield from switches_of(inner)
+
+
+def compares_of(blocks: Iterable[Block]) -> Iterator[Compare]:
+    """Every comparison of some blocks, in order."""
+    for block in blocks:
+        if isinstance(block, Compare):
+            yield block
+        elif isinstance(block, Switch):
+            for _, inner in block.choices:
+                yield from compares_of(inner)

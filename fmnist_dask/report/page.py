@@ -17,11 +17,15 @@ from markupsafe import Markup
 
 from fmnist_dask.report.blocks import (
     Block,
+    Compare,
     Facts,
     Figure,
     Gallery,
     Grid,
     Mosaic,
+    Paint,
+    PaletteRow,
+    Palettes,
     Picture,
     Plate,
     Profile,
@@ -32,13 +36,16 @@ from fmnist_dask.report.blocks import (
     Text,
     Tile,
     Tone,
+    Version,
+    compares_of,
     figures_of,
     switches_of,
 )
 
 __all__ = [
-    "Banner", "Block", "Card", "Contribution", "Facts", "Figure", "Gallery", "Grid", "Mosaic", "Page", "Picture",
-    "Plate", "Profile", "Profiles", "Section", "Swatch", "Switch", "Table", "Text", "Tile", "assemble", "render",
+    "Banner", "Block", "Card", "Compare", "Contribution", "Facts", "Figure", "Gallery", "Grid", "Mosaic", "Page",
+    "Paint", "PaletteRow", "Palettes", "Picture", "Plate", "Profile", "Profiles", "Section", "Swatch", "Switch",
+    "Table", "Text", "Tile", "Version", "assemble", "render",
 ]  # fmt: skip
 
 PERCENT = re.compile(r"(?<=\d) %")
@@ -48,6 +55,7 @@ ORDER_PIXELS, ORDER_SPLITS, ORDER_VALUES, ORDER_TABLE = 200, 210, 220, 230
 ORDER_PROPERTIES, ORDER_LISTED, ORDER_DUPLICATES = 300, 310, 320
 ORDER_COMPARISON, ORDER_DIRECTIONS, ORDER_MAP, ORDER_GRID = 390, 400, 410, 415
 ORDER_CLUSTERS, ORDER_COMPOSITION, ORDER_SILHOUETTE, ORDER_CONVERGENCE = 430, 440, 445, 450
+ORDER_QUANTIZED, ORDER_PALETTES, ORDER_FIDELITY, ORDER_COLOURS = 460, 462, 464, 466
 ORDER_DEFAULT, ORDER_PROVENANCE = 500, 900
 
 
@@ -180,17 +188,21 @@ def render(page: Page) -> str:
     """The page as HTML."""
     figures = [figure for section in page.sections for figure in figures_of(section.blocks)]
     switches = [switch for section in page.sections for switch in switches_of(section.blocks)]
+    compares = [compare for section in page.sections for compare in compares_of(section.blocks)]
     script, divs = _embed([figure.model for figure in figures])
     plots = {id(figure): div for figure, div in zip(figures, divs, strict=True)}
     groups = {id(switch): f"switch-{position}" for position, switch in enumerate(switches)}
+    groups |= {id(compare): f"compare-{position}" for position, compare in enumerate(compares)}
     return _template().render(
         page=page,
         resources=_bokeh_script() if figures else Markup(""),
         script=script,
-        zoom=_zoom_script() if any(figure.zoomable for figure in figures) else Markup(""),
+        zoom=_own_script("zoom.js") if any(figure.zoomable for figure in figures) else Markup(""),
+        compare=_own_script("compare.js") if compares else Markup(""),
         plot=lambda figure: plots[id(figure)],
-        group=lambda switch: groups[id(switch)],
+        group=lambda block: groups[id(block)],
         most_choices=max((len(switch.choices) for switch in switches), default=0),
+        most_versions=max((len(compare.versions) for compare in compares), default=0),
     )
 
 
@@ -217,8 +229,8 @@ def _bokeh_script() -> Markup:
 
 
 @functools.cache
-def _zoom_script() -> Markup:
-    text = resources.files("fmnist_dask.report").joinpath("zoom.js").read_text(encoding="utf-8")
+def _own_script(name: str) -> Markup:
+    text = resources.files("fmnist_dask.report").joinpath(name).read_text(encoding="utf-8")
     return Markup(f"<script>\n{text}</script>")  # noqa: S704
 
 

@@ -236,7 +236,8 @@ def _check_libraries(step: Step, spec: StepSpec, at: KeyPath, lines: _Lines) -> 
     """Whether what decides a step's result is installed: said before the run, not in the midst of it."""
     missing = step.missing_libraries(spec.parameters)
     if missing:
-        how = f'pip install "fmnist-dask[{step.extra}]"' if step.extra else f"pip install {' '.join(missing)}"
+        extras = ",".join(step.extras_for(missing))
+        how = f'pip install "fmnist-dask[{extras}]"' if extras else f"pip install {' '.join(missing)}"
         packages = f"the package {missing[0]}" if len(missing) == 1 else f"the packages {', '.join(missing)}"
         raise lines.error(at, f"the step {step.name} needs {packages}, not installed here", how)
 

@@ -127,6 +127,7 @@ class ReportContext:
 
 
 FigureBuilder = Callable[["xarray.Dataset", ReportContext], "Contribution"]
+Libraries = tuple[str, ...] | Mapping[str, tuple[str, ...]] | Callable[[Mapping[str, Any]], tuple[str, ...]]
 StepFunction = Callable[..., "Generator[Any, Any, StepResult | xarray.Dataset] | StepResult | xarray.Dataset"]
 
 
@@ -169,9 +170,10 @@ class Step:
         ``module:function`` that builds the step's part of the report; imported when a report is made.
     libraries
         Packages whose version decides the result; part of the fingerprint. By the parameter ``engine`` for steps that
-        have one.
+        have one, or a function of all parameters.
     extra
-        The extra of this package that brings those of them which a plain installation lacks.
+        The extra of this package that brings those of them which a plain installation lacks; a map from packages to
+        extras where there are several.
     accepts
         What it handles beyond the pixels of all images: ``mask`` (hidden pixels), ``missing`` (pixels without a
         value), ``on`` (features that other steps give), ``images`` (those that other steps keep), ``photograph`` (one
@@ -190,12 +192,12 @@ class Step:
     version: int
     parameters: type[pydantic.BaseModel]
     figures: str | None
-    libraries: tuple[str, ...] | Mapping[str, tuple[str, ...]]
+    libraries: Libraries
     accepts: frozenset[str] = frozenset()
     gives: frozenset[str] = frozenset()
     foresees: Callable[..., Iterable[Foreseen]] | None = None
     width: Callable[..., int] | None = None
-    extra: str | None = None
+    extra: str | Mapping[str, str] | None = None
 
     def contribution(self, dataset: xarray.Dataset, context: ReportContext) -> Contribution | None:
         """The step's part of the report; ``None`` for a step that draws nothing."""
@@ -209,11 +211,19 @@ class Step:
         """Packages that decide the result with these parameters."""
         if isinstance(self.libraries, tuple):
             return self.libraries
+        if callable(self.libraries):
+            return self.libraries(parameters)
         return self.libraries[parameters["engine"]]
 
     def missing_libraries(self, parameters: Mapping[str, Any]) -> list[str]:
         """Those of them that are not installed."""
-        return [name for name in self.libraries_of(parameters) if not _installed(name)]
+        return [name for name in self.libraries_of(parameters) if not is_installed(name)]
+
+    def extras_for(self, missing: Iterable[str]) -> list[str]:
+        """The extras of this package that bring some packages."""
+        if self.extra is None or isinstance(self.extra, str):
+            return [self.extra] if self.extra else []
+        return sorted({self.extra[name] for name in missing if name in self.extra})
 
     @property
     def summary(self) -> str:
@@ -221,7 +231,8 @@ class Step:
         return (inspect.getdoc(self.function) or "").split("\n")[0]
 
 
-def _installed(distribution: str) -> bool:
+def is_installed(distribution: str) -> bool:
+    """Whether a package is there."""
     try:
         importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
@@ -237,12 +248,12 @@ def step(
     *,
     version: int = 1,
     figures: str | None = None,
-    libraries: tuple[str, ...] | Mapping[str, tuple[str, ...]] = ("numpy",),
+    libraries: Libraries = ("numpy",),
     accepts: Iterable[str] = (),
     gives: Iterable[str] = (),
     foresees: Callable[..., Iterable[Foreseen]] | None = None,
     width: Callable[..., int] | None = None,
-    extra: str | None = None,
+    extra: str | Mapping[str, str] | None = None,
 ) -> Callable[[StepFunction], StepFunction]:
     """Register a step. Its keyword-only parameters, with types and defaults, are what ``with`` may say."""
 

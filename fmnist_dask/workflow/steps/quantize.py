@@ -1,0 +1,211 @@
+"""``quantize``: few colours in place of many, by several methods, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pydantic
+
+from fmnist_dask.errors import UsageError
+from fmnist_dask.kernels.quantizers import Method, Recipe, Space
+from fmnist_dask.models.colour_map import colour_map
+from fmnist_dask.models.quantize import (
+    METHODS,
+    QuantizeModel,
+    QuantizeOptions,
+    check_channels,
+    choosing_bytes,
+    quantize,
+)
+from fmnist_dask.models.quantize_each import quantize_each
+from fmnist_dask.passes.parameters import ArrayParameter
+from fmnist_dask.passes.protocol import Algorithm, Column, Reduction, Scan
+from fmnist_dask.passes.reductions.colours import (
+    ColourCounts,
+    Counted,
+    PaletteImage,
+    Preview,
+    Quantized,
+    channels_of,
+)
+from fmnist_dask.passes.reductions.own_palettes import OwnPalettes
+from fmnist_dask.passes.reductions.palette_fit import ImagesFit, PhotographFit
+from fmnist_dask.passes.reductions.subset import RandomSubset
+from fmnist_dask.workflow.registry import Foreseen, StepInput, StepResult, is_installed, step
+from fmnist_dask.workflow.steps._quantize import (
+    dataset_of,
+    dataset_of_each,
+    measured_files,
+    metrics_of,
+    metrics_of_each,
+    pictures_of,
+    preview_step,
+)
+
+EXAMPLES = 12
+
+
+def _libraries(parameters: Mapping[str, Any]) -> tuple[str, ...]:
+    """What decides the result: packages of extras where they are used."""
+    asked = parameters["map"]
+    return (
+        "numpy",
+        "scipy",
+        "numba",
+        "pillow",
+        *(("umap-learn",) if asked == "umap" or (asked == "auto" and is_installed("umap-learn")) else ()),
+        *(("scikit-image",) if parameters["space"] == "lab" else ()),
+    )
+
+
+def _options(
+    n_colors: int, methods: tuple[Method, ...], sweep: tuple[int, ...], exact_colors: int, recipe: Recipe
+) -> QuantizeOptions:
+    return QuantizeOptions(n_colors, tuple(dict.fromkeys(methods)), tuple(sorted(set(sweep))), recipe, exact_colors)
+
+
+def _foresees(
+    data: StepInput,
+    *,
+    n_colors: int,
+    methods: tuple[Method, ...],
+    sweep: tuple[int, ...],
+    exact_colors: int,
+    palette: str,
+    **rest: Any,
+) -> Iterator[Foreseen]:
+    """Palettes of as many colours as are counted at most, and the pass that looks them up."""
+    lines = is_photograph(data)
+    channels = channels_of(data.source, lines)
+    most = min(exact_colors, data.source.n * data.source.image_bytes // channels, 256**channels)
+    names = _options(n_colors, methods, sweep, exact_colors, Recipe()).wanted
+    held = most * (4 + 8 * (2 + 2 * channels)) + 24 * most
+    if palette == "each" and not lines:
+        own: dict[str, Column] = {method: OwnPalettes(method, n_colors, Recipe(), channels) for method in methods}
+        yield Foreseen("palettes of images", Scan(_examples(data), own, data.split))
+        return
+    yield Foreseen("palettes", calls=len(names), task_bytes=choosing_bytes(most), shared_bytes=held)
+    bits = 8 if most < exact_colors or channels == 1 else 7
+    counted = Counted(ArrayParameter(np.zeros(most, dtype=np.uint32)), bits, channels)
+    images = tuple(
+        PaletteImage(name, ArrayParameter(np.zeros(most, np.uint8)), ArrayParameter(np.zeros((k, channels), np.uint8)))
+        for name, _, k in names
+    )
+    fit: Reduction = PhotographFit(counted, images) if lines else ImagesFit(counted, images)
+    columns = {image.name: Quantized(counted, image, lines) for image in images}
+    yield Foreseen("look-up and comparison", Scan({"fit": fit}, columns, data.split))
+
+
+def is_photograph(data: StepInput) -> bool:
+    """Whether the samples are the lines of one photograph."""
+    return getattr(data.source, "row_dim", "sample") == "y"
+
+
+@step(
+    "quantize",
+    figures="fmnist_dask.workflow.figures.quantize:figures",
+    libraries=_libraries,
+    extra={"umap-learn": "map", "scikit-image": "lab"},
+    accepts=("photograph", "images"),
+    foresees=_foresees,
+)
+def quantize_step(
+    data: StepInput,
+    *,
+    n_colors: Annotated[int, pydantic.Field(ge=2, le=256)] = 8,
+    methods: Annotated[tuple[Method, ...], pydantic.Field(min_length=1)] = METHODS,
+    palette: Literal["shared", "each"] = "shared",
+    sweep: tuple[Annotated[int, pydantic.Field(ge=2, le=256)], ...] = (),
+    space: Space = "rgb",
+    mixture_color: Literal["mean", "median"] = "mean",
+    mixture_noise: Annotated[float, pydantic.Field(ge=0.001, le=64)] = 4.0,
+    exact_colors: Annotated[int, pydantic.Field(ge=4096, le=16_777_216)] = 262_144,
+    map: Literal["auto", "umap", "none"] = "auto",
+    map_colors: Annotated[int, pydantic.Field(ge=5, le=100_000)] = 4000,
+    n_neighbors: Annotated[int, pydantic.Field(ge=2, le=1000)] = 20,
+) -> Algorithm[StepResult]:
+    """Put few colours in place of many: a palette for a photograph, for all images or for each, by several methods.
+
+    Distinct colours are counted in one pass, palettes are chosen of these, and a second pass looks every pixel up and
+    compares the result with the original, exactly: mean squared error, and structural similarity as scikit-image
+    computes it. Of grey images, k-means finds the best palette that there is.
+
+    Parameters
+    ----------
+    n_colors
+        Colours of each method's palette; fewer where there are fewer.
+    methods
+        kmeans, gaussian_mixture, agglomerative (Ward's hierarchy of all distinct colours), median_cut (Pillow's).
+    palette
+        shared: one for all images. each: one for each image of a collection.
+    sweep
+        Numbers of colours that k-means is asked for besides, with shared palettes, for instance [2, 4, 8, 16].
+    space
+        Where distances are measured: rgb, or lab (CIELAB; needs fmnist-dask[lab]).
+    mixture_color
+        Colour of a mixture's component: mean or median of the pixels that are most likely its.
+    mixture_noise
+        Standard deviation that is added to the components of a mixture, in levels, so that none of them takes the noise
+        of a flat area for a colour; 0.001 for none.
+    exact_colors
+        Up to so many distinct colours are told apart; where there are more, they are binned, as finely as this allows.
+    map
+        A plane of distinct colours by UMAP (needs fmnist-dask[map]); auto: where that is installed.
+    map_colors
+        Colours on it, drawn at random where there are more.
+    n_neighbors
+        Neighbours of each that count on the map.
+    """
+    lines = is_photograph(data)
+    channels = channels_of(data.source, lines)
+    check_channels(channels)
+    recipe = Recipe(space, mixture_noise, mixture_color)
+    options = _options(n_colors, methods, sweep, exact_colors, recipe)
+    if palette == "each" and not lines:
+        return (yield from _each(data, options))
+    besides: dict[str, Reduction] = (
+        {"preview": Preview(preview_step(data.source), channels)} if lines else _examples(data)
+    )
+    model: QuantizeModel = yield from quantize(data.source, options, data.split, lines, besides)
+    wanted = map == "umap" or (map == "auto" and is_installed("umap-learn"))
+    plane = yield from colour_map(model.colours, model.points, map_colors, n_neighbors, data.seed, wanted)
+    files = (yield from measured_files(data.source, model)) if lines else {}
+    n = data.source.n * data.source.image_bytes // channels if lines else data.n
+    return StepResult(
+        dataset=dataset_of(data, options, model, plane, files, lines),
+        metrics=metrics_of(options, model),
+        exact=model.colours.bits == 8,
+        n_used=n,
+        n_total=n if lines else data.source.n,
+        columns={f"index_{name}": chosen.index for name, chosen in model.palettes.items() if chosen.index is not None},
+        pictures=pictures_of(data.source, model) if lines else {},
+    )
+
+
+def _examples(data: StepInput) -> dict[str, Reduction]:
+    return {"examples": RandomSubset(min(EXAMPLES, data.n), data.n, data.seed)}
+
+
+def _each(data: StepInput, options: QuantizeOptions) -> Algorithm[StepResult]:
+    """Palettes of single images."""
+    if options.sweep:
+        raise UsageError(
+            "the sweep over numbers of colours is of one palette for all images, and palette is each",
+            "leave sweep out, or use palette: shared",
+        )
+    counts = ColourCounts(options.exact_colors, channels_of(data.source, False))
+    model = yield from quantize_each(data.source, options, data.split, {"colours": counts, **_examples(data)})
+    return StepResult(
+        dataset=dataset_of_each(data, options, model),
+        metrics=metrics_of_each(options, model),
+        n_used=data.n,
+        n_total=data.source.n,
+        columns=model.columns,
+        image_tables={
+            "palettes": {
+                f"_{key}_{name}": model.columns[f"{key}_{name}"] for name in model.ssim for key in ("ssim", "mse")
+            }
+        },
+    )
