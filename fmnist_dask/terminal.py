@@ -150,10 +150,11 @@ class Terminal(Observer):
             self._bars.stop()
         manifest = run.manifest
         photograph = manifest["source"].get("kind") == "photograph"
-        table = Table("step", "status", "images", "seconds", "result", box=None, pad_edge=False, header_style="bold")
+        count = "" if photograph else "images"
+        table = Table("step", "status", count, "seconds", "result", box=None, pad_edge=False, header_style="bold")
         for name, step in manifest["steps"].items():
             style = STATUS_STYLES.get(step["status"], "")
-            used = f"{step['n_used']:,}" if step["n_used"] is not None else ""
+            used = f"{step['n_used']:,}" if step["n_used"] is not None and not photograph else ""
             seconds = f"{step['seconds']:.1f}" if step["seconds"] is not None else ""
             table.add_row(name, f"[{style}]{step['status']}[/]", used, seconds, escape(metric_words(step["metrics"])))
         self.console.print()

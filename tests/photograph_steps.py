@@ -52,6 +52,18 @@ class Inverted(Column):
         return {"inverted": 255 - block.image}
 
 
+@step("line_means", accepts=("photograph",), gives=("features",))
+def line_means(data: StepInput) -> StepResult:
+    """Features of a photograph's lines, which nothing works on."""
+    raise AssertionError("it never begins")
+
+
+@step("takes_all", accepts=("photograph", "on", "mask"))
+def takes_all(data: StepInput) -> StepResult:
+    """Accepts more than applies to a photograph."""
+    raise AssertionError("it never begins")
+
+
 @step("channel_sums", accepts=("photograph",))
 def channel_sums(data: StepInput, *, stone: str = "", line: int = -1, table: bool = False) -> Algorithm[StepResult]:
     """Sums of a photograph's channels, and its negative."""

@@ -153,10 +153,15 @@ def _hill(layer, depth, rock, light, colour):  # pragma: no cover - compiled
 
 
 @numba.njit(nogil=True, cache=True)
-def _flower(keys, kind, y, x, cell, bloom, colour):  # pragma: no cover - compiled
-    """Lay a flower over a colour, if one of a kind covers the pixel; each lies within a cell of a grid of its own."""
+def _flower(keys, kind, y, x, cell, low, high, bloom, colour):  # pragma: no cover - compiled
+    """Lay a flower over a colour, if one of a kind covers the pixel; each lies within a cell of a grid of its own.
+
+    A kind has flowers in the rows of cells that begin between ``low`` and ``high``, so that none is cut there.
+    """
     key = keys[FLOWERS + kind]
     row, column = math.floor(y / cell), math.floor(x / cell)
+    if row * cell < low or row * cell >= high:
+        return
     word = _bits(key, row, column)
     if _unit(word, 0) > 0.10 + 0.62 * bloom:
         return
@@ -277,13 +282,11 @@ def draw_part(pixels, top, left, height, width, keys, octaves):  # pragma: no co
                 colour[1] *= 1.0 - 0.45 * wet
                 colour[2] *= 1.0 - 0.3 * wet
                 rich = _smooth(-0.35, 0.6, bloom[column])
-                # From far and small to near and large; a kind begins where its flowers fit below the bank.
-                if below > 0.010 and v < 0.92:
-                    _flower(keys, 0, float(y), float(x), 0.0105 * height, rich, colour)
-                if below > 0.045:
-                    _flower(keys, 1, float(y), float(x), 0.021 * height, rich, colour)
-                if v > 0.88:
-                    _flower(keys, 2, float(y), float(x), 0.045 * height, rich, colour)
+                # From far and small to near and large.
+                for kind in range(3):
+                    cell = (0.0105, 0.021, 0.045)[kind] * height
+                    low, high = (0.0, 0.79, 0.86)[kind] * height, (0.91, 2.0, 2.0)[kind] * height
+                    _flower(keys, kind, float(y), float(x), cell, low, high, rich, colour)
             elif v >= shore:
                 # The lake: what is above its far shore upside down, moved by waves, darker towards us.
                 wave = waves[column]

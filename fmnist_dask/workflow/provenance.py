@@ -129,7 +129,7 @@ def _step_table(manifest: Mapping[str, Any]) -> Any:
     from fmnist_dask.report.page import Table
     from fmnist_dask.report.words import duration
 
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name, entry in as_mapping(manifest.get("steps")).items():
         entry = as_mapping(entry)
         exact = entry.get("exact")
@@ -146,7 +146,11 @@ def _step_table(manifest: Mapping[str, Any]) -> Any:
                 "–" if used is None else f"{used:,}" + ("" if total is None else f" of {total:,}"),
             )
         )
-    columns = ("step", "uses", "status", "split", "exact", "time", "passes", "images")
+    columns: tuple[str, ...] = ("step", "uses", "status", "split", "exact", "time", "passes", "images")
+    if as_mapping(manifest.get("source")).get("kind") == "photograph":
+        # All steps rest on the one, and it has one split.
+        kept = [at for at, name in enumerate(columns) if name not in ("split", "images")]
+        columns, rows = tuple(columns[at] for at in kept), [tuple(row[at] for at in kept) for row in rows]
     return Table(
         columns,
         tuple(rows),

@@ -11,17 +11,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+import zarr
 from object_store import BUCKET, SECRET, free_port, s3_server
+from PIL import Image
 from source_files import written
 from support import ArraySource, ingested, random_images
 
 import fmnist_dask
 from fmnist_dask.collection.lease import Lease
+from fmnist_dask.collection.lines import Lines
 from fmnist_dask.collection.place import move_tree, place_of, remove_tree
 from fmnist_dask.collection.quarantine import QUARANTINE, read_quarantine
-from fmnist_dask.collection.sources.detect import open_source
+from fmnist_dask.collection.raster_writing import begin_raster, commit_raster, plan_raster, store_raster, write_band
+from fmnist_dask.collection.sources.detect import open_images, open_source
 from fmnist_dask.collection.store import Collection
-from fmnist_dask.errors import CollectionError, FmnistDaskError, RunError
+from fmnist_dask.errors import CollectionError, FmnistDaskError, RunError, SourceError
 from fmnist_dask.passes.local import LocalEngine
 from fmnist_dask.workflow.ingesting import append_rows
 
@@ -90,6 +94,36 @@ def test_a_collection_in_an_object_store_is_the_one_on_disk(tmp_path, bucket):
     assert not left
 
 
+def test_a_photograph_in_an_object_store_is_the_one_on_disk(tmp_path, bucket):
+    photo = open_images({"name": "landscape", "size": "150x130"})
+    plan = plan_raster(photo, f"{bucket}/photo.zarr", 64)
+    bands = begin_raster(plan)
+    write_band(plan, *bands[2])
+    assert begin_raster(plan) == bands[:2]
+    for band in bands[:2]:
+        write_band(plan, *band)
+    remote, local = commit_raster(plan), store_raster(photo, tmp_path / "photo.zarr")
+    assert remote.fingerprint == local.fingerprint
+    np.testing.assert_array_equal(Lines(remote).block(64, 128).image, local.read(64, 128))
+    assert open_images(f"{bucket}/photo.zarr") == remote
+    place_of(remote.path, "image", "c", "1", "0", "0").unlink()
+    with pytest.raises(CollectionError, match=r"c/1/0/0 is missing"):
+        Lines(remote).block(64, 128).image  # noqa: B018
+
+
+def test_arrays_and_files_in_an_object_store_are_photographs(tmp_path, bucket):
+    pixels = random_images(1, (90, 80, 3))[0]
+    zarr.create_array(str(tmp_path / "x.zarr"), data=pixels, chunks=(40, 50, 3))
+    array = open_images({"photo": upload(tmp_path / "x.zarr", f"{bucket}/x.zarr")})
+    np.testing.assert_array_equal(array.lines(30, 70), pixels[30:70])
+    Image.fromarray(pixels).save(tmp_path / "x.png")
+    place_of(bucket, "x.png").write_bytes((tmp_path / "x.png").read_bytes())
+    np.testing.assert_array_equal(open_images(f"{bucket}/x.png").lines(0, 90), pixels)
+    place_of(bucket, "x.npy").write_bytes(b"anything")
+    with pytest.raises(SourceError, match=r"is remote(.|\n)*copy it to a local disk"):
+        open_images({"photo": f"{bucket}/x.npy"})
+
+
 @pytest.mark.parametrize("kind", ["folder", "flat-csv", "parquet", "tar", "tar-gz", "csv", "csv-gz", "npz", "npy"])
 def test_sources_in_an_object_store_are_read_like_files(tmp_path, bucket, kind):
     splits = {
@@ -142,7 +176,8 @@ def test_an_ingest_that_was_killed_goes_on(tmp_path, bucket):
 import os, sys
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from fmnist_dask.collection import packing
-from fmnist_dask.collection.sources.detect import open_source
+from fmnist_dask.collection.raster_writing import begin_raster, commit_raster, plan_raster, store_raster, write_band
+from fmnist_dask.collection.sources.detect import open_images, open_source
 from support import ingested
 moved = 0
 whole = packing.move_tree
