@@ -14,6 +14,7 @@ from skimage.metrics import structural_similarity
 from sklearn.datasets import load_sample_image
 
 import fmnist_dask
+from fmnist_dask.collection.raster import Raster
 from fmnist_dask.errors import RunError, WorkflowError
 from fmnist_dask.models.colour_map import place_colours
 from fmnist_dask.shipped import shipped_directory
@@ -39,22 +40,25 @@ def ssim(image, other):
     return structural_similarity(image, other, channel_axis=axis, data_range=255)
 
 
+CHINA = {"name": "china", "size": "200x300", "fit": "stretch"}
+
+
 @pytest.fixture(scope="module")
 def china(cluster, tmp_path_factory):
     root = tmp_path_factory.mktemp("china")
     run = fmnist_dask.run(
-        workflow(root, "china", sweep=[2, 16]),
+        workflow(root, CHINA, sweep=[2, 16]),
         out=root / "run",
         store=root / "x.zarr",
         cluster=address(cluster),
     )
-    return run, load_sample_image("china.jpg")
+    return run, Raster.open(root / "x.zarr").read()
 
 
 def test_a_photograph_has_scores_files_and_a_report(china):
     run, image = china
     step = run.manifest["steps"]["colors"]
-    assert step["n_used"] == step["n_total"] == 427 * 640
+    assert step["n_used"] == step["n_total"] == 200 * 300
     assert step["passes"] == 2
     assert step["exact"] is True
     dataset = run["colors"]
@@ -82,6 +86,7 @@ def test_methods_are_as_far_apart_as_in_the_study(china):
     assert found["2"] < found["kmeans"] < found["16"]
 
 
+@pytest.mark.slow
 def test_the_photograph_is_read_again_from_its_store(china, cluster, tmp_path):
     run, _ = china
     place = run.manifest["source"]["collection"]
@@ -100,7 +105,7 @@ def colour_images(root, channels=3):
     return str(root / "photos")
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_a_collection_has_one_palette_or_one_each(cluster, tmp_path, channels):
     source = colour_images(tmp_path, channels)
     store = tmp_path / "x.zarr"
@@ -146,6 +151,7 @@ def test_what_cannot_be_asked_for_is_refused(tmp_path, cluster):
         fmnist_dask.run(path, out=tmp_path / "run", store=tmp_path / "x.zarr", cluster=address(cluster))
 
 
+@pytest.mark.slow
 def test_a_map_of_colours_is_seeded(tmp_path, cluster):
     pytest.importorskip("umap")
     source = {"name": "flower", "size": "40x60", "fit": "stretch"}
