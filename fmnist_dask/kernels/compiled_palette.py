@@ -48,13 +48,18 @@ def _nearest(p, q, r, few, n_few, x, y, z):  # pragma: no cover - compiled
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def assign(points, centres, starts, lows, highs, outer_starts, outer_lows, outer_highs, labels):  # pragma: no cover
-    """The nearest centre of each point, of equals the first. Points stand in cells, and cells in outer ones.
+def assign(
+    points, weight, centres, starts, lows, highs, outer_starts, outer_lows, outer_highs, labels
+):  # pragma: no cover - compiled
+    """The nearest centre of each point, of equals the first; the weighted sum of squared distances to them.
+
+    Points stand in cells, and cells in outer ones.
 
     Parameters
     ----------
     points : float64 array, shape (m, 3)
         Those of a cell are consecutive.
+    weight : float64 array, shape (m,)
     centres : float64 array, shape (k, 3)
     starts : int64 array, shape (cells + 1,)
     lows, highs : float64 arrays, shape (cells, 3)
@@ -67,15 +72,20 @@ def assign(points, centres, starts, lows, highs, outer_starts, outer_lows, outer
     x, y, z = centres[:, 0].copy(), centres[:, 1].copy(), centres[:, 2].copy()
     everything = np.arange(k)
     some, few = np.empty(k, dtype=np.int64), np.empty(k, dtype=np.int64)
+    inertia = 0.0
     for outer in range(outer_starts.shape[0] - 1):
         n_some = _candidates(outer_lows[outer], outer_highs[outer], x, y, z, everything, k, some)
         for cell in range(outer_starts[outer], outer_starts[outer + 1]):
             n_few = _candidates(lows[cell], highs[cell], x, y, z, some, n_some, few)
             for at in range(starts[cell], starts[cell + 1]):
+                p, q, r = points[at, 0], points[at, 1], points[at, 2]
                 best = few[0]
                 if n_few > 1:
-                    best = _nearest(points[at, 0], points[at, 1], points[at, 2], few, n_few, x, y, z)
+                    best = _nearest(p, q, r, few, n_few, x, y, z)
                 labels[at] = best
+                a, b, e = p - x[best], q - y[best], r - z[best]
+                inertia += weight[at] * (a * a + b * b + e * e)
+    return inertia
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")

@@ -102,21 +102,27 @@ class Cells:
         )  # fmt: skip
         return found[:, : self.d], count
 
-    def labels(self, centres: FloatArray) -> AnyArray:
-        """The nearest centre of each point, int32, in the order of ``points``; of equals the first."""
+    def assigned(self, centres: FloatArray) -> tuple[AnyArray, float]:
+        """The nearest centre of each point, int32, in the order of ``points``, of equals the first; and the inertia.
+
+        The inertia is the weighted sum of squared distances to these centres.
+        """
         from fmnist_dask.kernels.compiled_palette import assign
 
         found = np.empty(len(self.points), dtype=np.int32)
-        assign(
-            self.points, in_three(centres), self.starts, self.low, self.high,
+        inertia = assign(
+            self.points, self.weight, in_three(centres), self.starts, self.low, self.high,
             self.outer_starts, self.outer_low, self.outer_high, found
         )  # fmt: skip
-        return found
+        return found, float(inertia)
+
+    def labels(self, centres: FloatArray) -> AnyArray:
+        """The nearest centre of each point."""
+        return self.assigned(centres)[0]
 
     def inertia(self, centres: FloatArray) -> float:
         """Weighted sum of squared distances to the nearest centres."""
-        apart = self.points[:, : self.d] - centres[self.labels(centres)]
-        return float(self.weight @ np.einsum("md,md->m", apart, apart))
+        return self.assigned(centres)[1]
 
     def split(self, centres: FloatArray, number: int) -> FloatArray:
         """Split the clusters that are longest, along their longest axes; as many more centres."""
@@ -214,8 +220,13 @@ def searched(cells: Cells, centres: FloatArray, rounds: Sequence[int] = ROUNDS) 
     k = len(centres)
     best, _ = cells.iterate(centres, MOST, SEARCH_GAIN * cells.inertia(centres))
     least = cells.inertia(best)
+    tried = set[int]()
     for divisor in rounds if 1 < k < len(cells.points) else ():
-        more = cells.split(best, max(1, k // divisor))
+        number = max(1, k // divisor)
+        if number in tried:
+            continue  # nothing has changed since
+        tried.add(number)
+        more = cells.split(best, number)
         more, weight = cells.iterate(more, BRIEF, SEARCH_GAIN * least)
         held = weight > 0
         found = MergeTree.of(more[held], weight[held]).means(k)
@@ -224,7 +235,7 @@ def searched(cells: Cells, centres: FloatArray, rounds: Sequence[int] = ROUNDS) 
         found, _ = cells.iterate(found, MOST, SEARCH_GAIN * least)
         reached = cells.inertia(found)
         if reached < least:
-            best, least = found, reached
+            best, least, tried = found, reached, set()
     return best
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,7 +11,6 @@ import numpy as np
 from fmnist_dask.errors import UsageError
 from fmnist_dask.kernels.colours import Colours
 from fmnist_dask.kernels.palettes import (
-    ROUNDS,
     SEARCH_POINTS,
     Cells,
     MergeTree,
@@ -26,8 +26,12 @@ Method = Literal["kmeans", "gaussian_mixture", "agglomerative", "median_cut"]
 Space = Literal["rgb", "lab"]
 #: Colours that hierarchies are built of, and mixtures fitted to; where there are more, they are binned.
 TREE_COLOURS, MIXTURE_COLOURS = 262_144, 32_768
-#: With few clusters, a bad choice of one matters more, and another search costs less.
-FEW, MORE_ROUNDS = 64, (*ROUNDS, 1, *ROUNDS)
+#: Up to so many clusters k-means begins from several trees, or from two.
+FEW, SOME = 16, 64
+#: Bits a channel of the bins whose trees those are, besides that of all colours.
+OTHER_BITS = (5, 4, 6)
+#: With more of them, clusters are split and merged among all colours at last.
+LAST_ROUNDS = (16, 64)
 #: Pixels that Pillow is given: weights of more are scaled down.
 PILLOW_PIXELS = 1 << 22
 
@@ -107,6 +111,29 @@ class Prepared:
         bottom = points if coarse is colours else in_space(coarse.points, space)
         return cls(colours, points, coarse, MergeTree.of(bottom, coarse.weight))
 
+    @functools.cached_property
+    def cells(self) -> Cells:
+        """All colours, in cells."""
+        return Cells.of(self.points, self.colours.weight)
+
+    @functools.cached_property
+    def other_trees(self) -> list[MergeTree]:
+        """Hierarchies of coarser bins: other places for k-means to begin at."""
+        found = []
+        for bits in OTHER_BITS:
+            if bits < self.coarse.bits:
+                few = self.colours.coarser(bits)
+                found.append(MergeTree.of(_binned(self, few), few.weight))
+        return found
+
+    @functools.cached_property
+    def search(self) -> Cells:
+        """Few enough bins of them to look for centres among."""
+        few = self.colours.within(SEARCH_POINTS)
+        if few is self.colours:
+            return self.cells
+        return Cells.of(_binned(self, few), few.weight)
+
 
 def in_space(colours: FloatArray, space: Space) -> FloatArray:
     """Colours of shape (m, channels), 0 to 255, in a space; grey levels stay what they are."""
@@ -148,16 +175,15 @@ def _kmeans(prepared: Prepared, k: int) -> AnyArray:
         weight[colours.code] = colours.weight
         labels: AnyArray = optimal_grey(weight, k)[-1][colours.code]
         return labels
-    start = prepared.tree.means(k)
-    cells = Cells.of(prepared.points, colours.weight)
-    few = colours.within(SEARCH_POINTS)
-    if few is not colours:
-        same = prepared.coarse is colours or prepared.points is colours.points
-        bottom = few.points if same and prepared.points is colours.points else _binned(prepared, few)
-        search = Cells.of(bottom, few.weight)
+    cells = prepared.cells
+    centres = searched(prepared.search, prepared.tree.means(k))
+    # Where to begin: with few clusters a bad choice of one matters more, and another search costs less.
+    others = prepared.other_trees[: 3 if k <= FEW else 1 if k <= SOME else 0]
+    if others:
+        starts = [centres, *(searched(prepared.search, tree.means(k)) for tree in others if len(tree.points) >= k)]
+        centres = min((polished(cells, start) for start in starts), key=cells.inertia)
     else:
-        search = cells
-    centres = polished(cells, searched(search, start, MORE_ROUNDS if k <= FEW else ROUNDS))
+        centres = polished(cells, searched(cells, centres, LAST_ROUNDS))
     found = np.empty(len(colours), dtype=np.int32)
     found[cells.order] = cells.labels(centres)
     return found
@@ -181,7 +207,7 @@ def _codes_in(colours: Colours, bits: int) -> AnyArray:
 
 def _agglomerative(prepared: Prepared, k: int) -> AnyArray:
     """Means of Ward's clusters; each colour gets the nearest of them."""
-    cells = Cells.of(prepared.points, prepared.colours.weight)
+    cells = prepared.cells
     found = np.empty(len(prepared.points), dtype=np.int32)
     found[cells.order] = cells.labels(prepared.tree.means(k))
     return found

@@ -43,16 +43,17 @@ def main() -> None:
     """The parts that are asked for; all but the longest by default."""
     parser = arguments(__doc__, fashion=False)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=list(PARTS[:-1]))
+    parser.add_argument("--whole", action="store_true", help="sweep the photographs as they are, too: ten minutes")
     parser.add_argument("--megapixels", type=int, default=24)
     given = parser.parse_args()
     for part in given.parts:
         {"sweep": sweep, "methods": methods, "ssim": similarity, "large": large}[part](given)
 
 
-def photographs() -> dict[str, np.ndarray]:
+def photographs(whole: bool = True) -> dict[str, np.ndarray]:
     """Both photographs, at 200 × 300 and as they are."""
     found = {}
-    for name, size in itertools.product(("china", "flower"), ((200, 300), None)):
+    for name, size in itertools.product(("china", "flower"), ((200, 300), None) if whole else ((200, 300),)):
         image = Image.fromarray(load_sample_image(f"{name}.jpg"))
         if size is not None:
             image = image.resize((size[1], size[0]), Image.Resampling.BICUBIC)
@@ -81,6 +82,8 @@ def our_sweep(pixels: np.ndarray) -> list[np.ndarray]:
     """Pictures of all numbers of colours, by two threads."""
     colours = count_colours(pixels.reshape(-1, 3), 1 << 20)
     prepared = Prepared.of(colours)
+    # Made once, not by each thread.
+    prepared.cells, prepared.search, prepared.other_trees  # noqa: B018
     with ThreadPoolExecutor(2) as pool:
         work = [pool.submit(choose, prepared, "kmeans", k, Recipe()) for k in reversed(NUMBERS)]
         return [painted(pixels, colours, one.result()) for one in reversed(work)]
@@ -95,7 +98,7 @@ def their_picture(pixels: np.ndarray, k: int, starts: Any) -> np.ndarray:
 
 def sweep(given: Any) -> None:
     """2 to 256 colours by k-means."""
-    for name, pixels in photographs().items():
+    for name, pixels in photographs(given.whole).items():
         swept(name, pixels, given.repeats)
 
 
