@@ -146,7 +146,10 @@ def merged(left: Colours, right: Colours, limit: int) -> Colours:
     code = np.empty(len(left) + len(right), dtype=np.uint32)
     count = np.empty((len(code), 1 + left.channels), dtype=np.int64)
     size = merge_counts(left.code, left.count, right.code, right.count, code, count)
-    return Colours(code[:size].copy(), count[:size].copy(), bits, left.channels).within(limit)
+    found = Colours(code[:size], count[:size], bits, left.channels).within(limit)
+    if found.bits == bits and size < len(code):
+        found = Colours(code[:size].copy(), count[:size].copy(), bits, left.channels)
+    return found
 
 
 def table_of(colours: Colours, values: AnyArray) -> AnyArray:

@@ -15,8 +15,8 @@ import numpy as np
 
 from fmnist_dask.typing import AnyArray, UInt8Array
 
-#: Lines of a piece.
-PIECE_LINES = 256
+#: Lines of a piece, and its pixels: fewer lines of wide images.
+PIECE_LINES, PIECE_PIXELS = 256, 1 << 22
 LEVEL = 6
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 #: Beginning and end of a zlib stream; the checksum follows.
@@ -65,9 +65,10 @@ def deflated(data: bytes) -> bytes:
     return deflate.compress(data) + deflate.flush(zlib.Z_FULL_FLUSH)
 
 
-def pieces(height: int) -> list[tuple[int, int]]:
+def pieces(height: int, width: int) -> list[tuple[int, int]]:
     """First line of each piece, and where it ends."""
-    return [(top, min(top + PIECE_LINES, height)) for top in range(0, height, PIECE_LINES)]
+    lines = max(1, min(PIECE_LINES, PIECE_PIXELS // width))
+    return [(top, min(top + lines, height)) for top in range(0, height, lines)]
 
 
 def file_bytes(piece_bytes: list[int], palette: UInt8Array | None) -> int:
@@ -101,7 +102,7 @@ def palette_png(
         data = packed(np.asarray(lines(*part)), depth)
         return data, deflated(data)
 
-    parts = pieces(height)
+    parts = pieces(height, width)
     with ThreadPoolExecutor(threads) as pool:
         waiting = [pool.submit(made, part) for part in parts[:threads]]
         for number in range(len(parts)):

@@ -22,7 +22,7 @@ from fmnist_dask.passes.reductions.colours import (
     channels_of,
 )
 from fmnist_dask.passes.reductions.palette_fit import ImagesFit, PhotographFit
-from fmnist_dask.typing import AnyArray, FloatArray, UInt8Array
+from fmnist_dask.typing import FloatArray, UInt8Array
 
 METHODS: tuple[Method, ...] = ("kmeans", "gaussian_mixture", "agglomerative", "median_cut")
 #: Memory of choosing a palette: for each colour, and at least.
@@ -53,6 +53,22 @@ class QuantizeOptions:
     sweep: tuple[int, ...] = ()
     recipe: Recipe = field(default_factory=Recipe)
     exact_colors: int = 262_144
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be.
+
+        Raises
+        ------
+        UsageError
+            Numbers of colours that are not 1 to 256, or fewer than 8 ``exact_colors``.
+        """
+        for k in (self.n_colors, *self.sweep):
+            if not 1 <= k <= 256:
+                raise UsageError(
+                    f"{k} colours are asked for", "ask for 1 to 256, which is what entries of a byte tell apart"
+                )
+        if self.exact_colors < 8:
+            raise UsageError(f"exact_colors is {self.exact_colors}", "give 8 or more: bins of one bit a channel")
 
     @property
     def wanted(self) -> list[tuple[str, Method, int]]:
@@ -106,6 +122,8 @@ class QuantizeModel:
         The same where distances were measured.
     palettes
         By name: methods, then the numbers of colours of the sweep.
+    merges : float64 array, shape (m − 1, 3)
+        Ward's hierarchy of the colours, or of bins of them; see :class:`~fmnist_dask.kernels.palettes.MergeTree`.
     tree_seconds
         What the hierarchy took, which is part of the seconds of palettes that it was used for.
     extra
@@ -115,6 +133,7 @@ class QuantizeModel:
     colours: Colours
     points: FloatArray
     palettes: dict[str, ChosenPalette]
+    merges: FloatArray
     tree_seconds: float
     extra: dict[str, Any] = field(default_factory=dict)
 
@@ -163,7 +182,7 @@ def quantize(
         for (name, method, _), (entries, labels, share, seconds) in zip(options.wanted, chosen, strict=True)
     }
     yield from apply(source, colours, list(palettes.values()), split, lines)
-    return QuantizeModel(colours, points, palettes, tree_seconds, found)
+    return QuantizeModel(colours, points, palettes, merges, tree_seconds, found)
 
 
 def check_channels(channels: int) -> None:
@@ -243,24 +262,3 @@ def _warm(recipe: Recipe, methods: tuple[Method, ...], channels: int = 3) -> Non
     prepared = Prepared.of(Colours(code, count, BITS, channels), recipe.space)
     for method in methods:
         choose(prepared, method, 3, recipe)
-
-
-def matched_entries(palettes: list[UInt8Array]) -> list[AnyArray]:
-    """Numbers of entries such that those of one number are alike in all palettes.
-
-    The first palette's entries keep their places; those of each other one are matched to them with the least sum of
-    squared distances (linear assignment), and what is left over is numbered on.
-    """
-    from scipy.optimize import linear_sum_assignment
-
-    first = palettes[0].astype(np.float64)
-    found = []
-    for palette in palettes:
-        apart = ((palette[:, None].astype(np.float64) - first) ** 2).sum(axis=-1)
-        rows, columns = linear_sum_assignment(apart)
-        numbers = np.full(len(palette), -1)
-        numbers[rows] = columns
-        left = numbers < 0
-        numbers[left] = len(first) + np.arange(int(left.sum()))
-        found.append(numbers.astype(np.int64))
-    return found

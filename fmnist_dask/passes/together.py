@@ -112,6 +112,7 @@ def _ask_tasks(chosen: dict[str, Tasks]) -> Algorithm[dict[str, Any]]:
         expected if all(make is not None for make in makers) else None,
         first.shared,
         first.late,
+        all(tasks.here for tasks in chosen.values()),
     )
     answers, at = {}, 0
     for name, tasks in chosen.items():

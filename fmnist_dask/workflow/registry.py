@@ -70,7 +70,8 @@ class StepResult:
     exact
         True, false, or a map by metric.
     n_used, n_total
-        Images that the result rests on, and images there were; of a photograph both are 1.
+        Images that the result rests on, and images there were; of a photograph what the step counts, such as pixels, by
+        default 1.
     columns
         Per-sample variables that a pass has written; they join the dataset without a copy.
     tables

@@ -17,8 +17,10 @@ from fmnist_dask.collection.raster_writing import store_raster
 from fmnist_dask.collection.sources.photographs import photograph_of
 from fmnist_dask.errors import UsageError
 from fmnist_dask.kernels.palette_png import deflated, depth_of, file_bytes, packed, palette_png, pieces
+from fmnist_dask.kernels.palettes import MergeTree
 from fmnist_dask.kernels.quantizers import Recipe
-from fmnist_dask.models.quantize import METHODS, QuantizeOptions, matched_entries, quantize
+from fmnist_dask.models.palette_sets import matched_entries, nested_palettes
+from fmnist_dask.models.quantize import METHODS, QuantizeOptions, quantize
 from fmnist_dask.models.quantize_each import quantize_each
 from fmnist_dask.passes.local import ArrayCollection, LocalEngine, drive
 
@@ -219,8 +221,23 @@ def test_files_are_made_piece_by_piece(tmp_path):
         image = Image.open(io.BytesIO(content))
         assert image.mode == "P"
         np.testing.assert_array_equal(np.asarray(image.convert("RGB")), palette[index])
-        sizes = [len(deflated(packed(index[top:bottom], depth_of(entries)))) for top, bottom in pieces(600)]
+        sizes = [len(deflated(packed(index[top:bottom], depth_of(entries)))) for top, bottom in pieces(600, 101)]
         assert file_bytes(sizes, palette) == len(content)
+
+
+def test_one_tree_has_palettes_of_every_number_of_colours(tmp_path, china):
+    model = quantized(stored(china, tmp_path / "x.zarr"), QuantizeOptions(methods=("median_cut",)))
+    nested = nested_palettes(model.colours, model.merges)
+    assert nested["colour"].shape == (511, 3)
+    tree = MergeTree(model.points, model.colours.weight, model.merges)
+    left = set(range(256))
+    for k in range(256, 1, -1):
+        if k in (256, 100, 8, 2):
+            means = np.rint(tree.means(k)).astype(np.uint8)
+            assert sorted(map(tuple, nested["colour"][sorted(left)].tolist())) == sorted(map(tuple, means.tolist()))
+            assert nested["share"][sorted(left)].sum() == pytest.approx(1)
+        left = left - set(nested["merger"][256 - k].tolist()) | {512 - k}
+    assert left == {510}
 
 
 def test_entries_are_matched_between_palettes():

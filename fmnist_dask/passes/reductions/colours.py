@@ -82,7 +82,9 @@ class ColourCounts(Reduction):
     def task_bytes(self, source: Readable, rows: int) -> int:
         """A table of all colours there could be, and merging."""
         pixels = rows * source.image_bytes // self.channels
-        return counting_bytes(pixels, self.channels, self.limit) + 2 * self.part_bytes(source, rows)
+        # The table is gone when what was counted is merged with what was there.
+        merging = 4 * (self.state_bytes(source) + self.part_bytes(source, rows))
+        return max(counting_bytes(pixels, self.channels, self.limit), merging)
 
 
 def _packed(colours: Colours) -> dict[str, Any]:
@@ -189,7 +191,8 @@ class Quantized(Column):
 
     def variables(self, source: Readable) -> dict[str, Variable]:
         """Of uint8."""
-        attrs = (("long_name", f"entry of the palette {self.image.name}"),)
+        told = f"entry of the palette {self.image.name}" + ("" if self.lines else "; 0 for images of other splits")
+        attrs = (("long_name", told),)
         shape = plane_of(source, self.lines)
         return {self.variable: Variable("uint8", shape, ("x",) if self.lines else ("y", "x"), attrs)}
 

@@ -16,7 +16,11 @@ from fmnist_dask.passes.reductions.colours import channels_of, pixels_of, plane_
 from fmnist_dask.typing import AnyArray
 
 #: Memory of choosing a palette for an image, for each of its pixels.
-PIXEL_BYTES = 700
+PIXEL_BYTES = 400
+#: And whatever their number: the grid of Ward's hierarchy, Pillow's own.
+LEAST_BYTES = 8 * 2**20
+#: Attributes of the entries.
+OUTSIDE = (("long_name", "entry of the image's own palette; 0 for images of other splits"),)
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class OwnPalettes(Column):
         """``index``, ``palette``, ``used``, ``ssim`` and ``mse``, each with the method's name."""
         name = self.method
         return {
-            f"index_{name}": Variable("uint8", plane_of(source, False), ("y", "x")),
+            f"index_{name}": Variable("uint8", plane_of(source, False), ("y", "x"), OUTSIDE),
             f"palette_{name}": Variable("uint8", (self.k, self.channels), ("color", "channel")),
             f"used_{name}": Variable("uint16", attrs=(("long_name", "colours of the palette"),)),
             f"ssim_{name}": Variable("float64", fill_value=np.nan),
@@ -74,4 +78,4 @@ class OwnPalettes(Column):
     def task_bytes(self, source: Readable, rows: int) -> int:
         """What images become, and one that is worked on."""
         pixels = source.image_bytes // channels_of(source, False)
-        return rows * (pixels + self.k * self.channels + 32) + PIXEL_BYTES * pixels
+        return rows * (pixels + self.k * self.channels + 32) + PIXEL_BYTES * pixels + LEAST_BYTES

@@ -11,15 +11,16 @@ import numpy as np
 from fmnist_dask.kernels.colours import Colours
 from fmnist_dask.kernels.palette_png import deflated, depth_of, file_bytes, filtered, packed, palette_png, pieces
 from fmnist_dask.models.colour_map import ColourMap, chosen_colours
-from fmnist_dask.models.quantize import ChosenPalette, QuantizeModel, QuantizeOptions, matched_entries
+from fmnist_dask.models.palette_sets import matched_entries, nested_palettes
+from fmnist_dask.models.quantize import ChosenPalette, QuantizeModel, QuantizeOptions
 from fmnist_dask.models.quantize_each import OwnPalettesModel
 from fmnist_dask.passes.protocol import Algorithm, Call, ColumnArray, Readable, Tasks
 from fmnist_dask.passes.reductions.colours import Counted
 from fmnist_dask.typing import AnyArray, IntArray, UInt8Array
 from fmnist_dask.workflow.registry import StepInput
 
-#: Pixels of the preview that the report shows.
-PREVIEW_PIXELS = 1_200_000
+#: Pixels of the preview that the report shows, and its longest side.
+PREVIEW_PIXELS, PREVIEW_SIDE = 1_200_000, 4000
 #: Photographs of more pixels get files of the methods' palettes alone, not of every number of colours.
 FILE_PIXELS = 1 << 26
 #: Distinct colours that the report shows of collections with palettes of single images.
@@ -30,25 +31,30 @@ ORIGINAL = "original"
 
 def preview_step(source: Readable) -> int:
     """Every how-manieth pixel the preview shows."""
-    return max(1, math.ceil(math.sqrt(source.n * source.image_shape[0] / PREVIEW_PIXELS)))
+    height, width = source.n, source.image_shape[0]
+    return max(1, math.ceil(math.sqrt(height * width / PREVIEW_PIXELS)), math.ceil(max(height, width) / PREVIEW_SIDE))
 
 
 def measured_files(source: Readable, model: QuantizeModel) -> Algorithm[dict[str, int]]:
     """Bytes of the PNG file of each palette, and of the original; pieces are made on workers, and only measured."""
-    parts, names, calls = pieces(source.n), list(model.palettes), []
-    width = source.image_shape[0]
+    parts, names, calls = pieces(source.n, source.image_shape[0]), list(model.palettes), []
     for chosen in model.palettes.values():
         depth = depth_of(len(chosen.colours))
         calls += [Call(piece_bytes, (chosen.index, *part, depth), part[1] - part[0]) for part in parts]
     channels = model.colours.channels
     calls += [Call(original_bytes, (source, *part, channels), part[1] - part[0]) for part in parts]
-    most = 8 * parts[0][1] * width * channels + 2 * source.chunk_rows * source.image_bytes
-    sizes = yield Tasks("measure PNG files", tuple(calls), most, unit="lines")
+    sizes = yield Tasks("measure PNG files", tuple(calls), measuring_bytes(source), unit="lines", here=True)
     found = {}
     for at, name in enumerate([*names, ORIGINAL]):
         palette = model.palettes[name].colours if name in model.palettes else None
         found[name] = file_bytes(sizes[at * len(parts) : (at + 1) * len(parts)], palette)
     return found
+
+
+def measuring_bytes(source: Readable) -> int:
+    """Memory of :func:`original_bytes`: pixels, differences, bytes, what they are deflated to, and rows of tiles."""
+    lines = pieces(source.n, source.image_shape[0])[0][1]
+    return 4 * lines * source.image_bytes + 2 * source.chunk_rows * source.image_bytes
 
 
 def piece_bytes(index: ColumnArray, top: int, bottom: int, depth: int) -> int:
@@ -122,6 +128,10 @@ def dataset_of(
     matched = matched_entries([chosen.colours for chosen in methods])
     variables["map_match"] = (("method", "color"), _padded(matched, options.n_colors).astype(np.uint8))
     variables |= _sample(model, plane, methods, matched)
+    nested = nested_palettes(model.colours, model.merges)
+    variables["tree_color"] = (("node", "channel"), nested["colour"], {"long_name": "Ward's clusters: mean colours"})
+    variables["tree_share"] = ("node", nested["share"], {"long_name": "share of pixels"})
+    variables["tree_merger"] = (("merger", "of"), nested["merger"], {"long_name": "nodes that become the next node"})
     variables |= _preview(data, model, methods, swept) if lines else _examples(data, model, methods)
     attrs = _attrs(data, options, model.colours, lines, "shared")
     attrs |= {"map": "" if plane.place is None else "umap", "map_neighbors": plane.n_neighbors}

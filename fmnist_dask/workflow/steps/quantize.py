@@ -9,6 +9,8 @@ import numpy as np
 import pydantic
 
 from fmnist_dask.errors import UsageError
+from fmnist_dask.kernels.colours import BITS
+from fmnist_dask.kernels.palette_png import pieces
 from fmnist_dask.kernels.quantizers import Method, Recipe, Space
 from fmnist_dask.models.colour_map import colour_map
 from fmnist_dask.models.quantize import (
@@ -21,7 +23,7 @@ from fmnist_dask.models.quantize import (
 )
 from fmnist_dask.models.quantize_each import quantize_each
 from fmnist_dask.passes.parameters import ArrayParameter
-from fmnist_dask.passes.protocol import Algorithm, Column, Reduction, Scan
+from fmnist_dask.passes.protocol import Algorithm, Reduction, Scan
 from fmnist_dask.passes.reductions.colours import (
     ColourCounts,
     Counted,
@@ -30,7 +32,6 @@ from fmnist_dask.passes.reductions.colours import (
     Quantized,
     channels_of,
 )
-from fmnist_dask.passes.reductions.own_palettes import OwnPalettes
 from fmnist_dask.passes.reductions.palette_fit import ImagesFit, PhotographFit
 from fmnist_dask.passes.reductions.subset import RandomSubset
 from fmnist_dask.workflow.registry import Foreseen, StepInput, StepResult, is_installed, step
@@ -38,6 +39,7 @@ from fmnist_dask.workflow.steps._quantize import (
     dataset_of,
     dataset_of_each,
     measured_files,
+    measuring_bytes,
     metrics_of,
     metrics_of_each,
     pictures_of,
@@ -49,7 +51,7 @@ EXAMPLES = 12
 
 def _libraries(parameters: Mapping[str, Any]) -> tuple[str, ...]:
     """What decides the result: packages of extras where they are used."""
-    asked = parameters["map"]
+    asked = "none" if parameters["palette"] == "each" else parameters["map"]
     return (
         "numpy",
         "scipy",
@@ -82,13 +84,11 @@ def _foresees(
     most = min(exact_colors, data.source.n * data.source.image_bytes // channels, 256**channels)
     names = _options(n_colors, methods, sweep, exact_colors, Recipe()).wanted
     held = most * (4 + 8 * (2 + 2 * channels)) + 24 * most
-    if palette == "each" and not lines:
-        own: dict[str, Column] = {method: OwnPalettes(method, n_colors, Recipe(), channels) for method in methods}
-        yield Foreseen("palettes of images", Scan(_examples(data), own, data.split))
-        return
+    if palette == "each":
+        return  # all in the first pass
     yield Foreseen("palettes", calls=len(names), task_bytes=choosing_bytes(most), shared_bytes=held)
-    bits = 8 if most < exact_colors or channels == 1 else 7
-    counted = Counted(ArrayParameter(np.zeros(most, dtype=np.uint32)), bits, channels)
+    # Of 8 bits the table of all colours is largest: few distinct ones are told apart however many pixels there are.
+    counted = Counted(ArrayParameter(np.zeros(most, dtype=np.uint32)), BITS, channels)
     images = tuple(
         PaletteImage(name, ArrayParameter(np.zeros(most, np.uint8)), ArrayParameter(np.zeros((k, channels), np.uint8)))
         for name, _, k in names
@@ -96,6 +96,9 @@ def _foresees(
     fit: Reduction = PhotographFit(counted, images) if lines else ImagesFit(counted, images)
     columns = {image.name: Quantized(counted, image, lines) for image in images}
     yield Foreseen("look-up and comparison", Scan({"fit": fit}, columns, data.split))
+    if lines:
+        calls = (len(names) + 1) * len(pieces(data.source.n, data.source.image_shape[0]))
+        yield Foreseen("measure PNG files", calls=calls, task_bytes=measuring_bytes(data.source))
 
 
 def is_photograph(data: StepInput) -> bool:
@@ -139,7 +142,7 @@ def quantize_step(
     methods
         kmeans, gaussian_mixture, agglomerative (Ward's hierarchy of all distinct colours), median_cut (Pillow's).
     palette
-        shared: one for all images. each: one for each image of a collection.
+        shared: one for all images. each: one for each image of a collection; without a map and a sweep.
     sweep
         Numbers of colours that k-means is asked for besides, with shared palettes, for instance [2, 4, 8, 16].
     space
@@ -163,8 +166,10 @@ def quantize_step(
     check_channels(channels)
     recipe = Recipe(space, mixture_noise, mixture_color)
     options = _options(n_colors, methods, sweep, exact_colors, recipe)
-    if palette == "each" and not lines:
-        return (yield from _each(data, options))
+    if not data.n:
+        raise UsageError(f"the split {data.split} has no images", "choose another split")
+    if palette == "each":
+        return (yield from _each(data, options, lines, map))
     besides: dict[str, Reduction] = (
         {"preview": Preview(preview_step(data.source), channels)} if lines else _examples(data)
     )
@@ -188,8 +193,12 @@ def _examples(data: StepInput) -> dict[str, Reduction]:
     return {"examples": RandomSubset(min(EXAMPLES, data.n), data.n, data.seed)}
 
 
-def _each(data: StepInput, options: QuantizeOptions) -> Algorithm[StepResult]:
+def _each(data: StepInput, options: QuantizeOptions, lines: bool, plane: str) -> Algorithm[StepResult]:
     """Palettes of single images."""
+    if lines:
+        raise UsageError("palette is each, and the source is one photograph, which has one", "use palette: shared")
+    if plane == "umap":
+        raise UsageError("maps of colours are of shared palettes, and palette is each", "leave map out")
     if options.sweep:
         raise UsageError(
             "the sweep over numbers of colours is of one palette for all images, and palette is each",
@@ -200,6 +209,7 @@ def _each(data: StepInput, options: QuantizeOptions) -> Algorithm[StepResult]:
     return StepResult(
         dataset=dataset_of_each(data, options, model),
         metrics=metrics_of_each(options, model),
+        exact={"ssim": True, "mse": True, "n_distinct": model.extra["colours"].bits == BITS},
         n_used=data.n,
         n_total=data.source.n,
         columns=model.columns,
