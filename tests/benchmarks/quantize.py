@@ -227,7 +227,8 @@ def large(given: Any) -> None:
     assert photo is not None
     store_raster(photo, str(place))  # type: ignore[arg-type]
     source = Lines.open(place)
-    options = QuantizeOptions(methods=(), sweep=NUMBERS)
+    # More distinct colours than by default: with noise there are millions.
+    options = QuantizeOptions(methods=(), sweep=NUMBERS, exact_colors=1 << 20)
     models: list[Any] = []
     with two_workers(directory) as (_, engine):
 
