@@ -26,7 +26,7 @@ from fmnist_dask.typing import FloatArray, UInt8Array
 
 METHODS: tuple[Method, ...] = ("kmeans", "gaussian_mixture", "agglomerative", "median_cut")
 #: Memory of choosing a palette: for each colour, and at least.
-COLOUR_BYTES, LEAST_BYTES = 250, 64 * 2**20
+COLOUR_BYTES, LEAST_BYTES = 250, 96 * 2**20
 
 
 @dataclass(frozen=True)

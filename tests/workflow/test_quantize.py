@@ -152,7 +152,7 @@ def test_what_cannot_be_asked_for_is_refused(tmp_path, cluster):
             fmnist_dask.run(path, out=tmp_path / "run", store=tmp_path / "x.zarr", cluster=address(cluster))
     path = workflow(tmp_path, CHINA, palette="each")
     with pytest.raises(RunError, match="use palette: shared"):
-        fmnist_dask.run(path, out=tmp_path / "run", store=tmp_path / "x.zarr", cluster=address(cluster))
+        fmnist_dask.run(path, out=tmp_path / "run", store=tmp_path / "china.zarr", cluster=address(cluster))
 
 
 @pytest.mark.slow
