@@ -185,7 +185,9 @@ def test_the_shipped_workflow_is_planned(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shape", [(1, 20_000), (20_000, 2), (1, 1)])
+@pytest.mark.parametrize(
+    "shape", [(1, 20_000), *(pytest.param(s, marks=pytest.mark.long) for s in ((20_000, 2), (1, 1)))]
+)
 def test_photographs_of_odd_shapes_have_reports(tmp_path, cluster, shape):
     pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
     np.save(tmp_path / "x.npy", pixels, allow_pickle=False)
@@ -197,6 +199,7 @@ def test_photographs_of_odd_shapes_have_reports(tmp_path, cluster, shape):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_photograph_larger_than_workers_stays_within_memory(tmp_path):
     """A tenth of the width and height of memory: 4,000 × 6,000 pixels, on two workers of 450 MB."""
     config = tmp_path / "two.yaml"
