@@ -96,7 +96,9 @@ def fashion(real_data, tmp_path_factory):
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("kind", ["csv", "csv-gz", "parquet", "folder", "npz", "tar"])
+@pytest.mark.parametrize(
+    "kind", ["csv", pytest.param("csv-gz", marks=pytest.mark.slow), "parquet", "folder", "npz", "tar"]
+)
 def test_fashion_mnist_through_every_format(tmp_path, fashion, cluster, kind):
     splits, expected = fashion
     place = tmp_path / "x.zarr"

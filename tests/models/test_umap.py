@@ -181,6 +181,7 @@ def test_others_begin_where_umap_learn_would_place_them() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.data
 def test_maps_are_as_good_as_those_of_umap_learn(real_data: Callable[[str], Path]) -> None:
     found = {}

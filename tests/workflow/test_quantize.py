@@ -14,12 +14,18 @@ from skimage.metrics import structural_similarity
 from sklearn.datasets import load_sample_image
 
 import fmnist_dask
+from fmnist_dask.collection.lines import Lines
 from fmnist_dask.collection.raster import Raster
+from fmnist_dask.collection.raster_writing import store_raster
+from fmnist_dask.collection.sources.photographs import photograph_of
 from fmnist_dask.errors import RunError, WorkflowError
 from fmnist_dask.models.colour_map import place_colours
+from fmnist_dask.passes.local import drive
 from fmnist_dask.shipped import shipped_directory
 from fmnist_dask.workflow.load import load_workflow
 from fmnist_dask.workflow.plan import plan_workflow
+from fmnist_dask.workflow.registry import StepInput
+from fmnist_dask.workflow.steps.quantize import quantize_step
 
 METHODS = ["kmeans", "gaussian_mixture", "agglomerative", "median_cut"]
 
@@ -156,17 +162,19 @@ def test_what_cannot_be_asked_for_is_refused(tmp_path, cluster):
 
 
 @pytest.mark.slow
-def test_a_map_of_colours_is_seeded(tmp_path, cluster):
+def test_a_map_of_colours_is_seeded(tmp_path):
     pytest.importorskip("umap")
-    source = {"name": "flower", "size": "40x60", "fit": "stretch"}
-    parameters = {"map": "umap", "map_colors": 300, "n_neighbors": 10, "methods": ["kmeans", "median_cut"]}
-    path = workflow(tmp_path, source, **parameters)
-    run = fmnist_dask.run(path, out=tmp_path / "run", store=tmp_path / "x.zarr", cluster=address(cluster))
-    dataset = run["colors"]
+    # In this process: workers that have loaded umap-learn keep its memory.
+    store_raster(photograph_of({"name": "flower", "size": "40x60", "fit": "stretch"}), tmp_path / "x.zarr")
+    lines = Lines.open(tmp_path / "x.zarr")
+    step = quantize_step(
+        StepInput(lines, "all", None, 0), map="umap", map_colors=300, n_neighbors=10, methods=("kmeans", "median_cut")
+    )
+    dataset = drive(step, lines).dataset
     assert dataset.attrs["map"] == "umap"
     assert dataset.sizes["point"] == 300
     colours, place = dataset["map_color"].values.astype(float), dataset["map_place"].values
-    # Made again in this process: the same.
+    # Made again: the same.
     np.testing.assert_array_equal(place_colours(colours, 10, 0), place)
     # What is near is alike, and labels of one number are of alike colours by both methods.
     labels = dataset["map_label"].values

@@ -43,6 +43,7 @@ def carried_out(source: str, steps: tuple[str, ...], cluster: Connection, place:
 
 @pytest.mark.data
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_study_is_redone_and_beaten(first: str, cluster: Connection, tmp_path: Path) -> None:
     run = carried_out(first, ("pixels", "kmeans", "mixture", "hierarchy", "spectral"), cluster, tmp_path)
     metrics = run.metrics
