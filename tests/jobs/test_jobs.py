@@ -176,6 +176,7 @@ def test_a_driver_that_is_killed_is_said_to_be_gone(terminal: Terminal) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_kept_cluster_serves_several_runs_and_is_stopped(terminal: Terminal) -> None:
     assert terminal.json("cluster", "list") == []
     address = terminal.call("cluster", "start", "cluster.yaml")[0].strip()

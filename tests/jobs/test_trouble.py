@@ -33,6 +33,7 @@ steps:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_an_object_store_that_is_gone_for_a_while(tmp_path: Path) -> None:
     down = tmp_path / "down"
     (tmp_path / "trouble.yaml").write_text(STEPS)

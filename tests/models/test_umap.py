@@ -123,6 +123,7 @@ def test_places_of_others_are_the_same_for_any_chunks(by_landmarks: UMAPModel, c
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_places_are_the_same_for_any_workers(
     by_landmarks: UMAPModel, cluster: Connection, start_cluster: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -224,6 +224,7 @@ def test_nonnegative_models_fill_in_by_sums_of_parts(run, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_mixture_fills_in_better_than_its_single_model(run):
     step = {"uses": "low_rank", "split": "train", "mask": MASK, "with": {"rank": 64, "groups": 3, "max_iter": 1}}
     found = run({"filled": step}, {"path": "garments", "n": 3000})

@@ -86,6 +86,8 @@ def maps_stand_side_by_side(run: fmnist_dask.Run) -> None:
 
 @pytest.mark.slow
 def test_colour_images_have_maps_and_grids_too(cluster: Connection, tmp_path: Path) -> None:
+    # Workers on which another test has loaded umap-learn keep its memory, and have none left for it once more.
+    cluster.client.restart(timeout=120)
     rng = np.random.default_rng(0)
     label = rng.integers(0, 3, 120)
     colours = rng.integers(40, 216, (3, 1, 1, 3))[label] + rng.integers(-40, 40, (120, 12, 10, 3))
@@ -114,6 +116,7 @@ def test_colour_images_have_maps_and_grids_too(cluster: Connection, tmp_path: Pa
 
 @pytest.mark.data
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_study_of_digits(real_data: Callable[[str], Path], cluster: Connection, tmp_path: Path) -> None:
     address = str(cluster.client.scheduler.address)
     run = fmnist_dask.run(

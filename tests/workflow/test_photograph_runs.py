@@ -280,6 +280,7 @@ def test_a_plan_foresees_bands(tmp_path, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_command_line_submits_and_runs_one(tmp_path):
     site = tmp_path / "site"
     package = site / "photograph_steps-1.0.dist-info"
