@@ -12,6 +12,7 @@ from fmnist_dask.collection.sources.photographs import photograph_of
 from fmnist_dask.errors import UsageError
 
 
+@pytest.mark.slow
 def test_it_is_drawn_in_bands_of_any_height(tmp_path):
     photo = photograph_of({"name": "landscape", "size": "600x700"})
     whole = photo.lines(0, 600)

@@ -173,6 +173,7 @@ def test_as_many_landmarks_as_images_are_the_plain_fit() -> None:
     np.testing.assert_array_equal(model.embedding, place(values).embedding)
 
 
+@pytest.mark.slow
 def test_places_are_those_of_opentsne() -> None:
     values, _ = features(300)
     few, rest = values[:200].astype(np.float64), values[200:].astype(np.float64)

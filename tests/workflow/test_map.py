@@ -31,6 +31,7 @@ def pictures_of(run: fmnist_dask.Run) -> set[str]:
     return {path.name for path in (run.path / "pictures").glob("*")}
 
 
+@pytest.mark.slow
 def test_pictures_lie_beside_the_report_until_they_no_longer_hold(cluster: Connection, tmp_path: Path) -> None:
     pca = {"uses": "pca", "with": {"n_components": 2}}
     steps = {

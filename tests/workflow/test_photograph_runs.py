@@ -150,6 +150,7 @@ def test_another_run_finds_everything_done(done, tmp_path, cluster):
     assert again.manifest["tasks"] == 0
 
 
+@pytest.mark.slow
 def test_one_worker_finds_the_same(done, start_cluster, tmp_path):
     with start_cluster(1) as one:
         address = one.client.scheduler.address
@@ -256,6 +257,7 @@ def test_vectors_are_refused(tmp_path):
         Runner(load_workflow(workflow(tmp_path, text)))
 
 
+@pytest.mark.slow
 def test_a_plan_foresees_bands(tmp_path, capsys):
     plan = plan_workflow(load_workflow(workflow(tmp_path)), store=tmp_path / "x.zarr")
     assert plan["source"] == {

@@ -111,7 +111,8 @@ def colour_images(root, channels=3):
     return str(root / "photos")
 
 
-@pytest.mark.parametrize("channels", [pytest.param(1, marks=pytest.mark.slow), 3])
+@pytest.mark.slow
+@pytest.mark.parametrize("channels", [1, 3])
 def test_a_collection_has_one_palette_or_one_each(cluster, tmp_path, channels):
     source = colour_images(tmp_path, channels)
     store = tmp_path / "x.zarr"
