@@ -9,6 +9,15 @@ import numpy as np
 BITS = 8
 
 
+@numba.njit(nogil=True, cache=True, inline="always")
+def _code(pixels, at, width, low):  # pragma: no cover - compiled
+    """The channels of a pixel, ``width`` bits each, one after the other."""
+    code = np.uint32(0)
+    for channel in range(pixels.shape[1]):
+        code = (code << width) | (np.uint32(pixels[at, channel]) >> low)
+    return code
+
+
 @numba.njit(nogil=True, cache=True)
 def count_codes(pixels, shift, table, found):  # pragma: no cover - compiled
     """Count colours in a table that is zero before; the number of distinct ones, whose codes ``found`` lists.
@@ -27,9 +36,7 @@ def count_codes(pixels, shift, table, found):  # pragma: no cover - compiled
     low = np.uint32(shift)
     distinct = 0
     for at in range(pixels.shape[0]):
-        code = np.uint32(0)
-        for channel in range(pixels.shape[1]):
-            code = (code << width) | (np.uint32(pixels[at, channel]) >> low)
+        code = _code(pixels, at, width, low)
         if table[code] == 0:
             if distinct == found.shape[0]:
                 return -1
@@ -51,9 +58,7 @@ def sum_codes(pixels, shift, table, sums):  # pragma: no cover - compiled
     width = np.uint32(BITS - shift)
     low = np.uint32(shift)
     for at in range(pixels.shape[0]):
-        code = np.uint32(0)
-        for channel in range(pixels.shape[1]):
-            code = (code << width) | (np.uint32(pixels[at, channel]) >> low)
+        code = _code(pixels, at, width, low)
         place = table[code]
         for channel in range(pixels.shape[1]):
             sums[place, channel] += pixels[at, channel]
@@ -72,9 +77,7 @@ def look_up(pixels, shift, table, out):  # pragma: no cover - compiled
     width = np.uint32(BITS - shift)
     low = np.uint32(shift)
     for at in range(pixels.shape[0]):
-        code = np.uint32(0)
-        for channel in range(pixels.shape[1]):
-            code = (code << width) | (np.uint32(pixels[at, channel]) >> low)
+        code = _code(pixels, at, width, low)
         out[at] = table[code]
 
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from fmnist_dask.typing import AnyArray, UInt8Array
 
-#: Lines of a piece, and its pixels: fewer lines of wide images.
-PIECE_LINES, PIECE_PIXELS = 256, 1 << 22
+#: Lines of a piece: every row of tiles of a stored photograph holds whole ones.
+PIECE_LINES = 64
 LEVEL = 6
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 #: Beginning and end of a zlib stream; the checksum follows.
@@ -65,18 +65,27 @@ def deflated(data: bytes) -> bytes:
     return deflate.compress(data) + deflate.flush(zlib.Z_FULL_FLUSH)
 
 
-def pieces(height: int, width: int) -> list[tuple[int, int]]:
+def pieces(height: int) -> list[tuple[int, int]]:
     """First line of each piece, and where it ends."""
-    lines = max(1, min(PIECE_LINES, PIECE_PIXELS // width))
-    return [(top, min(top + lines, height)) for top in range(0, height, lines)]
+    return [(top, min(top + PIECE_LINES, height)) for top in range(0, height, PIECE_LINES)]
 
 
-def file_bytes(piece_bytes: list[int], palette: UInt8Array | None) -> int:
-    """Size of a file whose pieces are so large when deflated."""
+def pieces_bytes(index: UInt8Array, depth: int) -> int:
+    """Bytes that lines of entries take in a file; the first of them begins a piece."""
+    return sum(len(deflated(packed(index[top:end], depth))) + CHUNK_BYTES for top, end in pieces(len(index)))
+
+
+def plain_bytes(pixels: UInt8Array) -> int:
+    """The same of lines of pixels, shape (y, x, channels), in a file without a palette."""
+    return sum(len(deflated(filtered(pixels[top:end]))) + CHUNK_BYTES for top, end in pieces(len(pixels)))
+
+
+def file_bytes(content: int, palette: UInt8Array | None) -> int:
+    """Size of a file, from the bytes of all its pieces."""
     header = len(SIGNATURE) + CHUNK_BYTES + 13 + CHUNK_BYTES
     entries = 0 if palette is None else CHUNK_BYTES + 3 * len(palette)
     stream = len(ZLIB_HEADER) + len(LAST_BLOCK) + 4
-    return header + entries + stream + sum(size + CHUNK_BYTES for size in piece_bytes)
+    return header + entries + stream + content
 
 
 def palette_png(
@@ -102,7 +111,7 @@ def palette_png(
         data = packed(np.asarray(lines(*part)), depth)
         return data, deflated(data)
 
-    parts = pieces(height, width)
+    parts = pieces(height)
     with ThreadPoolExecutor(threads) as pool:
         waiting = [pool.submit(made, part) for part in parts[:threads]]
         for number in range(len(parts)):

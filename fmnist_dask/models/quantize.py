@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from fmnist_dask.passes.reductions.colours import (
     Quantized,
     channels_of,
 )
-from fmnist_dask.passes.reductions.palette_fit import ImagesFit, PhotographFit
+from fmnist_dask.passes.reductions.palette_fit import FileBytes, ImagesFit, PhotographFit
 from fmnist_dask.typing import FloatArray, UInt8Array
 
 METHODS: tuple[Method, ...] = ("kmeans", "gaussian_mixture", "agglomerative", "median_cut")
@@ -97,6 +97,8 @@ class ChosenPalette:
         Mean structural similarity; NaN where images are smaller than its windows.
     index
         Entry of each pixel.
+    file_bytes
+        Size of the PNG file; ``None`` of collections.
     """
 
     name: str
@@ -108,6 +110,7 @@ class ChosenPalette:
     mse: float = float("nan")
     ssim: float = float("nan")
     index: ColumnArray | None = None
+    file_bytes: int | None = None
 
 
 @dataclass
@@ -126,6 +129,8 @@ class QuantizeModel:
         Ward's hierarchy of the colours, or of bins of them; see :class:`~fmnist_dask.kernels.palettes.MergeTree`.
     tree_seconds
         What the hierarchy took, which is part of the seconds of palettes that it was used for.
+    original_bytes
+        Size of a PNG file of a photograph in all its colours.
     extra
         What else was asked of the pass that counts.
     """
@@ -135,6 +140,7 @@ class QuantizeModel:
     palettes: dict[str, ChosenPalette]
     merges: FloatArray
     tree_seconds: float
+    original_bytes: int | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
 
@@ -144,6 +150,7 @@ def quantize(
     split: str = "all",
     lines: bool = False,
     besides: dict[str, Reduction] | None = None,
+    files: bool = False,
 ) -> Algorithm[QuantizeModel]:
     """Choose palettes for all pixels of a split, and apply them.
 
@@ -153,6 +160,8 @@ def quantize(
         Whether samples are the lines of one photograph.
     besides
         Further reductions for the pass that counts.
+    files
+        Whether to tell how large PNG files of a photograph are.
 
     Raises
     ------
@@ -174,15 +183,20 @@ def quantize(
             shared=_arrays(colours),
         )
     )[0]
-    calls = tuple(Call(palette_of, (method, k, options.recipe)) for _, method, k in options.wanted)
+    # A number of colours may be asked for twice: as that of all methods, and in the sweep.
+    first: dict[tuple[Method, int], str] = {}
+    for name, method, k in options.wanted:
+        first.setdefault((method, k), name)
+    calls = tuple(Call(palette_of, (method, k, options.recipe)) for method, k in first)
     shared = (*_arrays(colours), points, merges)
     chosen = yield Tasks("palettes", calls, choosing_bytes(len(colours)), unit="palettes", shared=shared)
-    palettes = {
+    made = {
         name: ChosenPalette(name, method, entries, share, labels, _seconds(method, channels, seconds, tree_seconds))
-        for (name, method, _), (entries, labels, share, seconds) in zip(options.wanted, chosen, strict=True)
+        for ((method, _), name), (entries, labels, share, seconds) in zip(first.items(), chosen, strict=True)
     }
-    yield from apply(source, colours, list(palettes.values()), split, lines)
-    return QuantizeModel(colours, points, palettes, merges, tree_seconds, found)
+    original = yield from apply(source, colours, list(made.values()), split, lines, files)
+    palettes = {name: replace(made[first[method, k]], name=name) for name, method, k in options.wanted}
+    return QuantizeModel(colours, points, palettes, merges, tree_seconds, original, found)
 
 
 def check_channels(channels: int) -> None:
@@ -207,19 +221,30 @@ def _seconds(method: Method, channels: int, seconds: float, tree_seconds: float)
 
 
 def apply(
-    source: Readable, colours: Colours, palettes: list[ChosenPalette], split: str, lines: bool
-) -> Algorithm[None]:
-    """Look up every pixel in one pass, and compare the results with the images; fills the palettes in."""
-    counted = Counted.of(colours)
+    source: Readable, colours: Colours, palettes: list[ChosenPalette], split: str, lines: bool, files: bool
+) -> Algorithm[int | None]:
+    """Look up every pixel in one pass, and compare the results with the images; fills the palettes in.
+
+    The result is the size of the original's PNG file, where ``files`` asks for sizes.
+    """
     images = tuple(
         PaletteImage(chosen.name, ArrayParameter(chosen.labels), ArrayParameter(chosen.colours)) for chosen in palettes
     )
-    fit: Reduction = PhotographFit(counted, images) if lines else ImagesFit(counted, images)
-    columns = {image.name: Quantized(counted, image, lines) for image in images}
-    found = yield Scan({"fit": fit}, columns, split)
+    found = yield looking_up(Counted.of(colours), images, split, lines, files)
+    sizes: dict[str, int] = found.get("files", {})
     for chosen in palettes:
         chosen.mse, chosen.ssim = (found["fit"][chosen.name][key] for key in ("mse", "ssim"))
-        chosen.index = found[chosen.name][columns[chosen.name].variable]
+        (chosen.index,) = found[f"index/{chosen.name}"].values()
+        chosen.file_bytes = sizes.get(chosen.name)
+    return sizes.get("")
+
+
+def looking_up(counted: Counted, images: tuple[PaletteImage, ...], split: str, lines: bool, files: bool) -> Scan:
+    """The pass that looks every pixel up."""
+    wanted: dict[str, Reduction] = {"fit": PhotographFit(counted, images) if lines else ImagesFit(counted, images)}
+    if files:
+        wanted["files"] = FileBytes(counted, images)
+    return Scan(wanted, {f"index/{image.name}": Quantized(counted, image, lines) for image in images}, split)
 
 
 def choosing_bytes(m: int) -> int:

@@ -16,7 +16,7 @@ from fmnist_dask.collection.raster import Raster
 from fmnist_dask.collection.raster_writing import store_raster
 from fmnist_dask.collection.sources.photographs import photograph_of
 from fmnist_dask.errors import UsageError
-from fmnist_dask.kernels.palette_png import deflated, depth_of, file_bytes, packed, palette_png, pieces
+from fmnist_dask.kernels.palette_png import depth_of, file_bytes, palette_png, pieces_bytes
 from fmnist_dask.kernels.palettes import MergeTree
 from fmnist_dask.kernels.quantizers import Recipe
 from fmnist_dask.models.palette_sets import matched_entries, nested_palettes
@@ -221,8 +221,7 @@ def test_files_are_made_piece_by_piece(tmp_path):
         image = Image.open(io.BytesIO(content))
         assert image.mode == "P"
         np.testing.assert_array_equal(np.asarray(image.convert("RGB")), palette[index])
-        sizes = [len(deflated(packed(index[top:bottom], depth_of(entries)))) for top, bottom in pieces(600, 101)]
-        assert file_bytes(sizes, palette) == len(content)
+        assert file_bytes(pieces_bytes(index, depth_of(entries)), palette) == len(content)
 
 
 def test_one_tree_has_palettes_of_every_number_of_colours(tmp_path, china):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import json
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from fmnist_dask.collection.layout import CHUNK_BYTES
+from fmnist_dask.collection.sources.described import Described
 from fmnist_dask.errors import UsageError, nearest
 from fmnist_dask.typing import AnyArray, UInt8Array
 
@@ -69,23 +68,13 @@ class Rows:
     rejected: dict[int, str] = field(default_factory=dict)
 
 
-class Source(ABC):
+class Source(Described):
     """Raw images, as ingest reads them: list the partitions, read partition i.
 
     A source is small and picklable; workers call :meth:`read`.
 
     Attributes
     ----------
-    kind
-        The format, as shown on screen.
-    name
-        Short name; names the collection's directory.
-    location
-        Path, or a word for embedded data.
-    description
-        One sentence on what the images are.
-    synthetic
-        Whether the images were drawn by a program; said on screen and in the report.
     image_shape
         (y, x) or (y, x, channel).
     class_names
@@ -110,11 +99,6 @@ class Source(ABC):
         Whether ``source_name`` holds strings rather than row numbers.
     """
 
-    kind: str
-    name: str
-    location: str
-    description: str
-    synthetic: bool = False
     image_shape: tuple[int, ...]
     class_names: tuple[str, ...]
     partitions: tuple[Partition, ...]
@@ -130,10 +114,6 @@ class Source(ABC):
     @abstractmethod
     def read(self, partition: int, start: int, stop: int, batch_rows: int) -> Iterator[Rows]:
         """Yield rows ``start`` to ``stop`` of a partition in order, at most ``batch_rows`` at a time."""
-
-    @abstractmethod
-    def identity(self) -> dict[str, Any]:
-        """What decides the content: options, and names, sizes and times of files. JSON values."""
 
     def read_bytes(self) -> int:
         """Memory that :meth:`read` needs beyond the batch that it yields."""
@@ -157,34 +137,14 @@ class Source(ABC):
             counts[partition.split] = counts.get(partition.split, 0) + partition.rows
         return counts
 
-    @functools.cached_property
-    def fingerprint(self) -> str:
-        """Hex digest of :meth:`identity` when first asked for; runs of the same source share a collection by it."""
-        return self.current_fingerprint()
-
-    def current_fingerprint(self) -> str:
-        """The fingerprint now: another one if files have changed since the source was opened."""
-        identity = {"kind": self.kind, "name": self.name, "chunk_bytes": self.chunk_bytes, **self.identity()}
+    def identity_beside(self) -> dict[str, Any]:
+        """Kind, name and chunks, and what users have asked for."""
+        found: dict[str, Any] = {"kind": self.kind, "name": self.name, "chunk_bytes": self.chunk_bytes}
         if self.drop_duplicates:
-            identity["drop_duplicates"] = True
+            found["drop_duplicates"] = True
         if self.embedding is not None:
-            identity["embedding"] = self.embedding.identity()
-        return hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=16).hexdigest()
-
-    def has_changed(self) -> bool:
-        """Whether files are others than when the source was opened."""
-        return self.current_fingerprint() != self.fingerprint
-
-    def provenance(self) -> dict[str, Any]:
-        """What manifests and reports say of the source."""
-        return {
-            "name": self.name,
-            "kind": self.kind,
-            "path": self.location,
-            "description": self.description,
-            "synthetic": self.synthetic,
-            "fingerprint": self.fingerprint,
-        }
+            found["embedding"] = self.embedding.identity()
+        return found
 
 
 #: Bytes at the beginning and at the end of a file that its identity looks at.

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import json
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
 from fmnist_dask.collection.sources.canvas import UnreadableError
 from fmnist_dask.collection.sources.decoding import decode, quiet, read_header
+from fmnist_dask.collection.sources.described import Described
 from fmnist_dask.collection.sources.encoded import DECODING_BYTES
 from fmnist_dask.collection.sources.files import Files
 from fmnist_dask.collection.sources.image_options import take_image_options
@@ -19,13 +17,11 @@ from fmnist_dask.errors import SourceError, UsageError
 from fmnist_dask.typing import UInt8Array
 
 
-class PhotoSource(ABC):
+class PhotoSource(Described):
     """A photograph that is to become a raster collection. Small and picklable; workers call :meth:`lines`.
 
     Attributes
     ----------
-    name, location, description, synthetic
-        As of sources of collections.
     image_shape
         (y, x) or (y, x, channel).
     original_size
@@ -35,10 +31,6 @@ class PhotoSource(ABC):
     """
 
     kind = "photograph"
-    name: str
-    location: str
-    description: str
-    synthetic: bool = False
     image_shape: tuple[int, ...]
     original_size: tuple[int, int]
     in_bands: bool = False
@@ -46,10 +38,6 @@ class PhotoSource(ABC):
     @abstractmethod
     def lines(self, start: int, stop: int) -> UInt8Array:
         """Lines ``start`` to ``stop``, shape (line, x) or (line, x, channel); all of them where there are no bands."""
-
-    @abstractmethod
-    def identity(self) -> dict[str, Any]:
-        """What decides the pixels: options, and names, sizes and times of files. JSON values."""
 
     def read_bytes(self, lines: int) -> int:
         """Memory that :meth:`lines` needs for so many, beyond what it returns."""
@@ -65,30 +53,9 @@ class PhotoSource(ABC):
         """Lines of the one split."""
         return {"all": self.image_shape[0]}
 
-    @functools.cached_property
-    def fingerprint(self) -> str:
-        """Hex digest of :meth:`identity` when first asked for; runs of the same photograph share its tiles by it."""
-        return self.current_fingerprint()
-
-    def current_fingerprint(self) -> str:
-        """The fingerprint now: another one if files have changed since the source was opened."""
-        identity = {"path": self.location, "shape": list(self.image_shape), **self.identity()}
-        return hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=16).hexdigest()
-
-    def has_changed(self) -> bool:
-        """Whether files are others than when the source was opened."""
-        return self.current_fingerprint() != self.fingerprint
-
-    def provenance(self) -> dict[str, Any]:
-        """What manifests say of it."""
-        return {
-            "name": self.name,
-            "kind": self.kind,
-            "path": self.location,
-            "description": self.description,
-            "synthetic": self.synthetic,
-            "fingerprint": self.fingerprint,
-        }
+    def identity_beside(self) -> dict[str, Any]:
+        """Where it lies, and the shape that it becomes."""
+        return {"path": self.location, "shape": list(self.image_shape)}
 
 
 class Photo(PhotoSource):

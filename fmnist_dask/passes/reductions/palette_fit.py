@@ -1,4 +1,4 @@
-"""How like the original images look in the colours of palettes: squared errors and structural similarity, exact."""
+"""How like the original images look in the colours of palettes, and how large their files are: exact."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from fmnist_dask.collection.block import Block
+from fmnist_dask.errors import FmnistDaskError
+from fmnist_dask.kernels.palette_png import PIECE_LINES, depth_of, file_bytes, pieces_bytes, plain_bytes
 from fmnist_dask.kernels.similarity import (
     WINDOW,
     fixed_point,
@@ -20,6 +22,7 @@ from fmnist_dask.kernels.similarity import (
 )
 from fmnist_dask.passes.protocol import Readable, Reduction
 from fmnist_dask.passes.reductions.colours import Counted, PaletteImage, pixels_of, plane_of
+from fmnist_dask.typing import IntArray
 
 #: Lines on both sides of a seam that windows across it need.
 SEAM = WINDOW - 1
@@ -154,3 +157,50 @@ class ImagesFit(Reduction):
         """Places, and entries of one palette."""
         pixels = rows * source.image_bytes // self.counted.channels
         return self.counted.place_bytes(pixels) + 2 * pixels
+
+
+@dataclass(frozen=True)
+class FileBytes(Reduction):
+    """Sizes of PNG files of a photograph: in the colours of palettes, and, under the name ``""``, of the original.
+
+    Those of the files that :func:`fmnist_dask.kernels.palette_png.palette_png` makes, to the byte. Bands begin where a
+    piece of a file does.
+    """
+
+    counted: Counted
+    images: tuple[PaletteImage, ...]
+
+    def initial(self, source: Readable) -> IntArray:
+        """Nothing."""
+        return np.zeros(len(self.images) + 1, dtype=np.int64)
+
+    def chunk(self, state: IntArray, block: Block) -> IntArray:
+        """Deflate the lines of a block, and forget them."""
+        if block.rows[0] % PIECE_LINES:
+            raise FmnistDaskError(f"a band begins at line {block.rows[0]}", f"take bands of {PIECE_LINES} lines")
+        places = self.counted.of_block(block, True)
+        for at, image in enumerate(self.images):
+            state[at] += pieces_bytes(image.index(places), depth_of(len(image.colours.values)))
+        state[-1] += plain_bytes(pixels_of(block, self.counted.channels, True))
+        return state
+
+    def combine(self, left: IntArray, right: IntArray) -> IntArray:
+        """Add up."""
+        left += right
+        return left
+
+    def aggregate(self, state: IntArray, source: Readable) -> dict[str, int]:
+        """With what is around the pieces."""
+        palettes = {image.name: image.colours.values for image in self.images}
+        return {
+            name: file_bytes(int(size), palettes.get(name)) for name, size in zip([*palettes, ""], state, strict=True)
+        }
+
+    def state_bytes(self, source: Readable) -> int:
+        """A sum for each."""
+        return 256 + 8 * (len(self.images) + 1)
+
+    def task_bytes(self, source: Readable, rows: int) -> int:
+        """Places, entries of one palette, and a piece: differences, bytes, and what they are deflated to."""
+        pixels = rows * source.image_bytes // self.counted.channels
+        return self.counted.place_bytes(pixels) + pixels + 3 * PIECE_LINES * source.image_bytes

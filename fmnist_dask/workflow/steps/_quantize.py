@@ -8,13 +8,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from fmnist_dask.kernels.colours import Colours
-from fmnist_dask.kernels.palette_png import deflated, depth_of, file_bytes, filtered, packed, palette_png, pieces
+from fmnist_dask.kernels.colours import BITS, Colours
+from fmnist_dask.kernels.palette_png import palette_png
 from fmnist_dask.models.colour_map import ColourMap, chosen_colours
 from fmnist_dask.models.palette_sets import matched_entries, nested_palettes
 from fmnist_dask.models.quantize import ChosenPalette, QuantizeModel, QuantizeOptions
 from fmnist_dask.models.quantize_each import OwnPalettesModel
-from fmnist_dask.passes.protocol import Algorithm, Call, ColumnArray, Readable, Tasks
+from fmnist_dask.passes.protocol import Readable
 from fmnist_dask.passes.reductions.colours import Counted
 from fmnist_dask.typing import AnyArray, IntArray, UInt8Array
 from fmnist_dask.workflow.registry import StepInput
@@ -25,47 +25,12 @@ PREVIEW_PIXELS, PREVIEW_SIDE = 1_200_000, 4000
 FILE_PIXELS = 1 << 26
 #: Distinct colours that the report shows of collections with palettes of single images.
 SAMPLE = 4000
-#: Name of the original among the files.
-ORIGINAL = "original"
 
 
 def preview_step(source: Readable) -> int:
     """Every how-manieth pixel the preview shows."""
     height, width = source.n, source.image_shape[0]
     return max(1, math.ceil(math.sqrt(height * width / PREVIEW_PIXELS)), math.ceil(max(height, width) / PREVIEW_SIDE))
-
-
-def measured_files(source: Readable, model: QuantizeModel) -> Algorithm[dict[str, int]]:
-    """Bytes of the PNG file of each palette, and of the original; pieces are made on workers, and only measured."""
-    parts, names, calls = pieces(source.n, source.image_shape[0]), list(model.palettes), []
-    for chosen in model.palettes.values():
-        depth = depth_of(len(chosen.colours))
-        calls += [Call(piece_bytes, (chosen.index, *part, depth), part[1] - part[0]) for part in parts]
-    channels = model.colours.channels
-    calls += [Call(original_bytes, (source, *part, channels), part[1] - part[0]) for part in parts]
-    sizes = yield Tasks("measure PNG files", tuple(calls), measuring_bytes(source), unit="lines", here=True)
-    found = {}
-    for at, name in enumerate([*names, ORIGINAL]):
-        palette = model.palettes[name].colours if name in model.palettes else None
-        found[name] = file_bytes(sizes[at * len(parts) : (at + 1) * len(parts)], palette)
-    return found
-
-
-def measuring_bytes(source: Readable) -> int:
-    """Memory of :func:`original_bytes`: pixels, differences, bytes, what they are deflated to, and rows of tiles."""
-    lines = pieces(source.n, source.image_shape[0])[0][1]
-    return 4 * lines * source.image_bytes + 2 * source.chunk_rows * source.image_bytes
-
-
-def piece_bytes(index: ColumnArray, top: int, bottom: int, depth: int) -> int:
-    """Size of a piece of a file with a palette."""
-    return len(deflated(packed(np.asarray(index[top:bottom]), depth)))
-
-
-def original_bytes(source: Readable, top: int, bottom: int, channels: int) -> int:
-    """Size of a piece of a file with all colours."""
-    lines = source.block(top, bottom).image
-    return len(deflated(filtered(np.ascontiguousarray(lines).reshape(*lines.shape[:2], channels))))
 
 
 def pictures_of(source: Readable, model: QuantizeModel) -> dict[str, Callable[[BinaryIO], None]]:
@@ -91,6 +56,11 @@ def _writer(chosen: ChosenPalette, height: int, width: int) -> Callable[[BinaryI
     return write
 
 
+def exactness(colours: Colours) -> dict[str, bool]:
+    """Scores are of all pixels; colours may have been binned before they were counted."""
+    return {"ssim": True, "mse": True, "n_distinct": colours.bits == BITS}
+
+
 def metrics_of(options: QuantizeOptions, model: QuantizeModel) -> dict[str, Any]:
     """By method, and by number of colours; pixel values scaled to [0, 1] in ``mse``."""
 
@@ -112,7 +82,6 @@ def dataset_of(
     options: QuantizeOptions,
     model: QuantizeModel,
     plane: ColourMap,
-    files: dict[str, int],
     lines: bool,
 ) -> Any:
     """Palettes, how good they are, a preview or examples, and a sample of the colours."""
@@ -120,10 +89,10 @@ def dataset_of(
 
     methods = [model.palettes[name] for name in options.methods]
     swept = [model.palettes[str(k)] for k in options.sweep]
-    variables = {**_group(methods, options.n_colors, ("method", "color"), "", files)}
+    variables = {**_group(methods, options.n_colors, ("method", "color"), "")}
     coords: dict[str, Any] = {"method": list(options.methods)}
     if swept:
-        variables |= _group(swept, max(options.sweep), ("sweep", "sweep_color"), "sweep_", files)
+        variables |= _group(swept, max(options.sweep), ("sweep", "sweep_color"), "sweep_")
         variables["sweep_colors"] = ("sweep", np.array(options.sweep))
     matched = matched_entries([chosen.colours for chosen in methods])
     variables["map_match"] = (("method", "color"), _padded(matched, options.n_colors).astype(np.uint8))
@@ -135,8 +104,8 @@ def dataset_of(
     variables |= _preview(data, model, methods, swept) if lines else _examples(data, model, methods)
     attrs = _attrs(data, options, model.colours, lines, "shared")
     attrs |= {"map": "" if plane.place is None else "umap", "map_neighbors": plane.n_neighbors}
-    if ORIGINAL in files:
-        attrs["original_png_bytes"] = files[ORIGINAL]
+    if model.original_bytes is not None:
+        attrs["original_png_bytes"] = model.original_bytes
     return xr.Dataset(variables, coords, attrs)
 
 
@@ -202,9 +171,7 @@ def _padded(rows: list[AnyArray], length: int) -> AnyArray:
     return found
 
 
-def _group(
-    chosen: list[ChosenPalette], k: int, dims: tuple[str, str], prefix: str, files: dict[str, int]
-) -> dict[str, Any]:
+def _group(chosen: list[ChosenPalette], k: int, dims: tuple[str, str], prefix: str) -> dict[str, Any]:
     """Variables of some palettes."""
     group, colour = dims
     found: dict[str, Any] = {
@@ -222,9 +189,9 @@ def _group(
         f"{prefix}mse": (group, np.array([one.mse for one in chosen]), {"long_name": "mean squared error, levels²"}),
         f"{prefix}seconds": (group, np.array([one.seconds for one in chosen]), {"units": "s"}),
     }
-    if files:
-        sizes = np.array([files[one.name] for one in chosen])
-        found[f"{prefix}png_bytes"] = (group, sizes, {"long_name": "size as a PNG file", "units": "bytes"})
+    sizes = [one.file_bytes for one in chosen if one.file_bytes is not None]
+    if sizes:
+        found[f"{prefix}png_bytes"] = (group, np.array(sizes), {"long_name": "size as a PNG file", "units": "bytes"})
     return found
 
 

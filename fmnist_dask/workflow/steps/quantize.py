@@ -10,7 +10,6 @@ import pydantic
 
 from fmnist_dask.errors import UsageError
 from fmnist_dask.kernels.colours import BITS
-from fmnist_dask.kernels.palette_png import pieces
 from fmnist_dask.kernels.quantizers import Method, Recipe, Space
 from fmnist_dask.models.colour_map import colour_map
 from fmnist_dask.models.quantize import (
@@ -19,33 +18,32 @@ from fmnist_dask.models.quantize import (
     QuantizeOptions,
     check_channels,
     choosing_bytes,
+    looking_up,
     quantize,
 )
 from fmnist_dask.models.quantize_each import quantize_each
 from fmnist_dask.passes.parameters import ArrayParameter
-from fmnist_dask.passes.protocol import Algorithm, Reduction, Scan
+from fmnist_dask.passes.protocol import Algorithm, Reduction
 from fmnist_dask.passes.reductions.colours import (
     ColourCounts,
     Counted,
     PaletteImage,
     Preview,
-    Quantized,
     channels_of,
 )
-from fmnist_dask.passes.reductions.palette_fit import ImagesFit, PhotographFit
 from fmnist_dask.passes.reductions.subset import RandomSubset
 from fmnist_dask.workflow.registry import Foreseen, StepInput, StepResult, is_installed, step
 from fmnist_dask.workflow.steps._quantize import (
     dataset_of,
     dataset_of_each,
-    measured_files,
-    measuring_bytes,
+    exactness,
     metrics_of,
     metrics_of_each,
     pictures_of,
     preview_step,
 )
 
+#: Images of a collection that the report shows.
 EXAMPLES = 12
 
 
@@ -93,12 +91,7 @@ def _foresees(
         PaletteImage(name, ArrayParameter(np.zeros(most, np.uint8)), ArrayParameter(np.zeros((k, channels), np.uint8)))
         for name, _, k in names
     )
-    fit: Reduction = PhotographFit(counted, images) if lines else ImagesFit(counted, images)
-    columns = {image.name: Quantized(counted, image, lines) for image in images}
-    yield Foreseen("look-up and comparison", Scan({"fit": fit}, columns, data.split))
-    if lines:
-        calls = (len(names) + 1) * len(pieces(data.source.n, data.source.image_shape[0]))
-        yield Foreseen("measure PNG files", calls=calls, task_bytes=measuring_bytes(data.source))
+    yield Foreseen("look-up and comparison", looking_up(counted, images, data.split, lines, files=lines))
 
 
 def is_photograph(data: StepInput) -> bool:
@@ -173,15 +166,14 @@ def quantize_step(
     besides: dict[str, Reduction] = (
         {"preview": Preview(preview_step(data.source), channels)} if lines else _examples(data)
     )
-    model: QuantizeModel = yield from quantize(data.source, options, data.split, lines, besides)
+    model: QuantizeModel = yield from quantize(data.source, options, data.split, lines, besides, files=lines)
     wanted = map == "umap" or (map == "auto" and is_installed("umap-learn"))
     plane = yield from colour_map(model.colours, model.points, map_colors, n_neighbors, data.seed, wanted)
-    files = (yield from measured_files(data.source, model)) if lines else {}
     n = data.source.n * data.source.image_bytes // channels if lines else data.n
     return StepResult(
-        dataset=dataset_of(data, options, model, plane, files, lines),
+        dataset=dataset_of(data, options, model, plane, lines),
         metrics=metrics_of(options, model),
-        exact=model.colours.bits == 8,
+        exact=exactness(model.colours),
         n_used=n,
         n_total=n if lines else data.source.n,
         columns={f"index_{name}": chosen.index for name, chosen in model.palettes.items() if chosen.index is not None},
@@ -209,7 +201,7 @@ def _each(data: StepInput, options: QuantizeOptions, lines: bool, plane: str) ->
     return StepResult(
         dataset=dataset_of_each(data, options, model),
         metrics=metrics_of_each(options, model),
-        exact={"ssim": True, "mse": True, "n_distinct": model.extra["colours"].bits == BITS},
+        exact=exactness(model.extra["colours"]),
         n_used=data.n,
         n_total=data.source.n,
         columns=model.columns,
