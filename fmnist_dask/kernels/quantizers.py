@@ -9,8 +9,7 @@ from typing import Literal
 import numpy as np
 
 from fmnist_dask.errors import UsageError
-from fmnist_dask.kernels.colours import Colours
-from fmnist_dask.kernels.palettes import (
+from fmnist_dask.kernels.colour_clusters import (
     SEARCH_POINTS,
     Cells,
     MergeTree,
@@ -19,6 +18,7 @@ from fmnist_dask.kernels.palettes import (
     polished,
     searched,
 )
+from fmnist_dask.kernels.colours import Colours
 from fmnist_dask.kernels.weighted_mixture import fitted_mixture
 from fmnist_dask.typing import AnyArray, FloatArray, UInt8Array
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from fmnist_dask.kernels.colour_clusters import MergeTree
 from fmnist_dask.kernels.colours import Colours
-from fmnist_dask.kernels.palettes import MergeTree
 from fmnist_dask.kernels.quantizers import TREE_COLOURS
 from fmnist_dask.typing import AnyArray, FloatArray, UInt8Array
 

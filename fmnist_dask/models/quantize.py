@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from fmnist_dask.errors import UsageError
+from fmnist_dask.kernels.colour_clusters import MergeTree
 from fmnist_dask.kernels.colours import BITS, Colours
-from fmnist_dask.kernels.palettes import MergeTree
 from fmnist_dask.kernels.quantizers import TREE_COLOURS, Method, Prepared, Recipe, choose, in_space
 from fmnist_dask.passes.parameters import ArrayParameter
 from fmnist_dask.passes.protocol import Algorithm, Call, ColumnArray, Readable, Reduction, Scan, Tasks
@@ -126,7 +126,7 @@ class QuantizeModel:
     palettes
         By name: methods, then the numbers of colours of the sweep.
     merges : float64 array, shape (m − 1, 3)
-        Ward's hierarchy of the colours, or of bins of them; see :class:`~fmnist_dask.kernels.palettes.MergeTree`.
+        Ward's hierarchy of the colours, or of bins of them; see :class:`~fmnist_dask.kernels.colour_clusters.MergeTree`.
     tree_seconds
         What the hierarchy took, which is part of the seconds of palettes that it was used for.
     original_bytes

@@ -16,8 +16,8 @@ from fmnist_dask.collection.raster import Raster
 from fmnist_dask.collection.raster_writing import store_raster
 from fmnist_dask.collection.sources.photographs import photograph_of
 from fmnist_dask.errors import UsageError
+from fmnist_dask.kernels.colour_clusters import MergeTree
 from fmnist_dask.kernels.palette_png import depth_of, file_bytes, palette_png, pieces_bytes
-from fmnist_dask.kernels.palettes import MergeTree
 from fmnist_dask.kernels.quantizers import Recipe
 from fmnist_dask.models.palette_sets import matched_entries, nested_palettes
 from fmnist_dask.models.quantize import METHODS, QuantizeOptions, quantize

@@ -11,8 +11,8 @@ from sklearn.datasets import load_sample_image
 from sklearn.mixture import GaussianMixture
 
 from fmnist_dask.errors import UsageError
+from fmnist_dask.kernels.colour_clusters import Cells, MergeTree, means_of, optimal_grey, polished, searched
 from fmnist_dask.kernels.colours import count_colours
-from fmnist_dask.kernels.palettes import Cells, MergeTree, means_of, optimal_grey, polished, searched
 from fmnist_dask.kernels.quantizers import Prepared, Recipe, choose, in_space
 from fmnist_dask.kernels.ward import cut, weighted_ward
 from fmnist_dask.kernels.weighted_mixture import fitted_mixture

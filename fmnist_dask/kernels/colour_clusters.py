@@ -93,7 +93,7 @@ class Cells:
 
     def iterate(self, centres: FloatArray, most: int, least_gain: float) -> tuple[FloatArray, FloatArray]:
         """Lloyd's iterations from some centres; the new ones, and the weights of their clusters."""
-        from fmnist_dask.kernels.compiled_palette import lloyd
+        from fmnist_dask.kernels.compiled_lloyd import lloyd
 
         found, count, total = in_three(centres), np.empty(len(centres)), np.empty((len(centres), 3))
         lloyd(
@@ -107,7 +107,7 @@ class Cells:
 
         The inertia is the weighted sum of squared distances to these centres.
         """
-        from fmnist_dask.kernels.compiled_palette import assign
+        from fmnist_dask.kernels.compiled_lloyd import assign
 
         found = np.empty(len(self.points), dtype=np.int32)
         inertia = assign(
