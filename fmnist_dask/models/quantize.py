@@ -126,7 +126,7 @@ class QuantizeModel:
     palettes
         By name: methods, then the numbers of colours of the sweep.
     merges : float64 array, shape (m − 1, 3)
-        Ward's hierarchy of the colours, or of bins of them; see :class:`~fmnist_dask.kernels.colour_clusters.MergeTree`.
+        Ward's hierarchy of the colours, or of bins of them, as ``MergeTree`` of ``kernels.colour_clusters`` has it.
     tree_seconds
         What the hierarchy took, which is part of the seconds of palettes that it was used for.
     original_bytes
