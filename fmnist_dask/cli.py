@@ -10,7 +10,16 @@ import click
 
 from fmnist_dask import __version__
 from fmnist_dask.cli_jobs import COMMANDS
-from fmnist_dask.cli_options import cluster_options, load, names, pairs, runner_options, source_option, workflow_options
+from fmnist_dask.cli_options import (
+    cluster_options,
+    load,
+    names,
+    pairs,
+    runner_options,
+    source_option,
+    whole_number,
+    workflow_options,
+)
 from fmnist_dask.errors import FmnistDaskError, UsageError
 
 
@@ -91,15 +100,24 @@ run.params.append(click.Option(["--dry-run"], is_flag=True, help="Plan only, lik
 
 @main.command()
 @workflow_options
+@click.option("--images", callback=whole_number, metavar="N", help="Plan for so many images like these, e.g. 1e9.")
+@click.option(
+    "--workers", callback=whole_number, metavar="N", help="Plan for so many workers like these."
+)
+@click.option("--no-timing", is_flag=True, help="Sizes only; start no worker.")
 def plan(workflow: str, **options: Any) -> None:
-    """Say what a run would do: passes, tasks, bytes, memory. Nothing is run or written."""
+    """Say what a run would do: passes, tasks, bytes, memory, disk, time.
+
+    Workers are started, or those of a running cluster are asked, to work through a few blocks of each pass: rates are
+    measured, not known. Nothing is run or written.
+    """
     _plan(workflow, options)
 
 
 def _plan(workflow: str, options: dict[str, Any]) -> None:
     import json
 
-    from fmnist_dask.terminal import print_plan
+    from fmnist_dask.terminal_plan import print_plan
     from fmnist_dask.workflow.plan import plan_workflow
 
     planned = plan_workflow(
@@ -108,6 +126,9 @@ def _plan(workflow: str, options: dict[str, Any]) -> None:
         trust=options["trust"],
         store=options["store"],
         only=names(options["only"]),
+        images=options.get("images"),
+        workers=options.get("workers"),
+        timed=not options.get("no_timing", False),
     )
     if options["as_json"]:
         click.echo(json.dumps(planned, indent=2))

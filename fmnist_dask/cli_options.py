@@ -12,6 +12,25 @@ from fmnist_dask.errors import UsageError
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+def whole_number(context: click.Context, option: click.Parameter, value: str | None) -> int | None:
+    """Callback of options that take a number as large as one likes: ``1e9``, ``1_000_000``.
+
+    Raises
+    ------
+    click.BadParameter
+        It is no whole number.
+    """
+    if value is None:
+        return None
+    try:
+        number = float(value)
+        if number == int(number):
+            return int(number) if "e" in value.lower() or "." in value else int(value)
+    except (ValueError, OverflowError):
+        pass
+    raise click.BadParameter(f"{value!r} is no whole number, such as 1000000 or 1e6", context, option)
+
+
 def combined(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     """Several options as one decorator, in the order in which help shows them."""
 

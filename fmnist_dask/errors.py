@@ -61,7 +61,15 @@ class CollectionError(FmnistDaskError):
 
 
 class MemoryLimitError(FmnistDaskError):
-    """A pass would not fit the memory of the workers."""
+    """A pass would not fit the memory of the workers.
+
+    Attributes
+    ----------
+    step
+        The step that asks for it, where that is known.
+    """
+
+    step: str | None = None
 
 
 class ClusterError(FmnistDaskError):

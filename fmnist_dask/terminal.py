@@ -259,33 +259,3 @@ def print_workflows(files: Sequence[Path], steps: Mapping[str, Any]) -> None:
         parameters = ", ".join(f"{key}={field.default!r}" for key, field in step.parameters.model_fields.items())
         table.add_row(name, escape(step.summary), escape(parameters))
     console.print(table)
-
-
-def print_plan(plan: Mapping[str, Any]) -> None:
-    """The plan of a run as a table, with the memory that it will need."""
-    console = make_console()
-    source, cluster = plan["source"], plan["cluster"]
-    photograph = source["kind"] == "photograph"
-    shape = " × ".join(map(str, source["image_shape"]))
-    what = f"one photograph of {shape}" if photograph else f"{source['n']:,} images"
-    console.print(f"source      {escape(source['name'])}: {what}, {size(source['pixel_bytes'])} of pixels")
-    there = "there" if source["ingested"] else "to be ingested"
-    console.print(f"{'stored' if photograph else 'collection':<12}{escape(source['collection'])} ({there})")
-    limit = f", {size(cluster['memory_limit'])} each" if cluster["memory_limit"] else ""
-    console.print(f"cluster     {cluster['class']}, {cluster['workers']} workers{limit}")
-    table = Table(
-        "work", "steps", "tasks", "chunks", "read", "a task", "a worker", box=None, pad_edge=False, header_style="bold"
-    )
-    for row in plan["work"]:
-        table.add_row(
-            row["name"],
-            ", ".join(row["steps"]),
-            f"{row['tasks']:,}",
-            f"{row['chunks']:,}",
-            size(row["bytes_read"]),
-            size(row["task_bytes"]),
-            size(row["worker_bytes"]),
-        )
-    console.print()
-    console.print(table)
-    console.print(f"\npeak memory of a worker: {size(plan['peak_worker_bytes'])}")

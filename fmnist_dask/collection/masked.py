@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from fmnist_dask.collection.layout import HIDDEN, MISSING, TRUTH
 from fmnist_dask.collection.store import Collection
 from fmnist_dask.collection.views import FilledImages, KeptImages, PixelView
 from fmnist_dask.kernels.masking import hidden_pixels
-from fmnist_dask.typing import AnyArray
+from fmnist_dask.typing import AnyArray, BoolArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,11 @@ class MaskedImages(PixelView):
     seed: int = 0
 
     @classmethod
-    def over(cls, images: Collection | KeptImages | FilledImages, fraction: float = 0.0, seed: int = 0) -> MaskedImages:
-        """Of a collection or of some of its images."""
-        base = images if isinstance(images, Collection) else images.base
-        version = images.fingerprint if isinstance(images, Collection) else f"{images.fingerprint}-{images.version}"
+    def over(cls, images: Any, fraction: float = 0.0, seed: int = 0) -> MaskedImages:
+        """Of a collection or of some of its images, or of one that is yet to be made."""
+        seen = isinstance(images, (KeptImages, FilledImages))
+        base = images.base if seen else images
+        version = f"{images.fingerprint}-{images.version}" if seen else images.fingerprint
         return cls(base, "", f"{version}-{fraction}-{seed}", images, fraction, seed)
 
     @property
@@ -59,18 +61,27 @@ class MaskedImages(PixelView):
 
     def block(self, start: int, stop: int) -> Block:
         """Rows ``start`` to ``stop``; arrays are read when asked for."""
+        return self.seen_in(self.of.block(start, stop))
+
+    def seen_in(self, block: Block) -> Block:
+        """A block of the images without a mask, seen through this one: whoever reads the same images shares it."""
 
         def load(name: str) -> AnyArray:
+            if name == TRUTH:
+                return block.array("image")
             if name == "image" and not self.is_complete:
-                image = block.array(TRUTH).copy()
-                image[block.array(MISSING)] = 0
+                image = block.array("image").copy()
+                image[seen.array(MISSING)] = 0
                 return image
+            if name not in (MISSING, HIDDEN):
+                return block.array(name)
             if name == MISSING and not self.missing_pixels:
-                return block.array(HIDDEN)
-            return self.read(name, start, stop)
+                return seen.array(HIDDEN)
+            gone = block.array(MISSING) if self.missing_pixels else None
+            return self._pixels_of(name, block.rows, gone)
 
-        block = Block(np.arange(start, stop, dtype=np.int64), load)
-        return block
+        seen = Block(block.rows, load)
+        return seen
 
     def read(self, name: str, start: int, stop: int) -> AnyArray:
         """One named array for rows ``start`` to ``stop``."""
@@ -82,12 +93,22 @@ class MaskedImages(PixelView):
             return image
         if name not in (MISSING, HIDDEN):
             return self.of.read(name, start, stop)
+        rows = np.arange(start, min(stop, self.n), dtype=np.int64)
+        return self._pixels_of(name, rows, self.of.read(MISSING, start, stop) if self.missing_pixels else None)
+
+    def _pixels_of(self, name: str, rows: IntArray, gone: BoolArray | None) -> BoolArray:
+        """``missing`` or ``hidden`` pixels of some rows.
+
+        Parameters
+        ----------
+        gone
+            Pixels that are missing anyway.
+        """
         size = self.image_shape[:2]
-        stop = min(stop, self.n)
-        gone = self.of.read(MISSING, start, stop) if self.missing_pixels else np.zeros((stop - start, *size), np.bool_)
         if not self.fraction:
-            return gone if name == MISSING else np.zeros_like(gone)
-        rows = np.arange(start, stop, dtype=np.int64)
-        hidden = hidden_pixels(self.seed, rows, size[0] * size[1], self.fraction).reshape(-1, *size)
-        found: AnyArray = hidden | gone if name == MISSING else hidden & ~gone
-        return found
+            none = np.zeros((len(rows), *size), np.bool_)
+            return none if name == HIDDEN or gone is None else gone
+        hidden: BoolArray = hidden_pixels(self.seed, rows, size[0] * size[1], self.fraction).reshape(-1, *size)
+        if gone is None:
+            return hidden
+        return hidden | gone if name == MISSING else hidden & ~gone

@@ -50,6 +50,10 @@ def rows_word(source: Readable) -> str:
 class Meter:
     """Gathers what tasks tell of their progress into full snapshots.
 
+    Tasks are heard of in the client's event loop and in a thread of Dask's; the callback is called in a thread of its
+    own, so that it may ask the scheduler for something: in the event loop nobody could wait for an answer, and a lock
+    that is held meanwhile would stop the loop for good.
+
     Parameters
     ----------
     tasks
@@ -74,24 +78,29 @@ class Meter:
         self.resumed = (len(resumed), rows_of(source, resumed))
         self.state = [(0, 0)] * len(self.sizes)
         self.started = time.perf_counter()
-        # Events come in the client's own thread, futures end in others.
+        # Events come in the client's own thread, futures end in others: they only note what they hear.
         self.lock = threading.Lock()
+        self.news = threading.Event()
+        self.ended = False
+        self.teller = threading.Thread(target=self._tell_news, name="progress", daemon=True)
 
     def __enter__(self) -> Meter:
         if self.progress is not None:
             self.client.subscribe_topic(self.topic, self._on_event)
             if self.resumed[0]:
-                with self.lock:
-                    self._tell()
+                self.news.set()
+            self.teller.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         if self.progress is not None:
             self.client.unsubscribe_topic(self.topic)
+            self.ended = True
+            self.news.set()
+            self.teller.join()
             if kind is None:
-                with self.lock:
-                    self.state = list(self.sizes)
-                    self._tell()
+                self.state = list(self.sizes)
+                self._tell()
 
     def watch(self, futures: Sequence[Future]) -> None:
         """Count a task whole when its future is done."""
@@ -113,20 +122,29 @@ class Meter:
         with self.lock:
             if reached > self.state[number]:
                 self.state[number] = reached
-                self._tell()
+                self.news.set()
+
+    def _tell_news(self) -> None:
+        """Tell whenever there is something new."""
+        while self.news.wait() and not self.ended:
+            self.news.clear()
+            self._tell()
 
     def _tell(self) -> None:
-        if self.progress is not None:
-            chunks, rows = self.resumed
-            self.progress(
-                PassProgress(
-                    name=self.name,
-                    unit=self.unit,
-                    done=rows + sum(rows for _, rows in self.state),
-                    total=rows + sum(rows for _, rows in self.sizes),
-                    chunks_done=chunks + sum(chunks for chunks, _ in self.state),
-                    chunks_total=chunks + sum(chunks for chunks, _ in self.sizes),
-                    seconds=time.perf_counter() - self.started,
-                    resumed=rows,
-                )
+        if self.progress is None:
+            return
+        with self.lock:
+            state = list(self.state)
+        chunks, rows = self.resumed
+        self.progress(
+            PassProgress(
+                name=self.name,
+                unit=self.unit,
+                done=rows + sum(rows for _, rows in state),
+                total=rows + sum(rows for _, rows in self.sizes),
+                chunks_done=chunks + sum(chunks for chunks, _ in state),
+                chunks_total=chunks + sum(chunks for chunks, _ in self.sizes),
+                seconds=time.perf_counter() - self.started,
+                resumed=rows,
             )
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast, runtime_checkable
 
 from fmnist_dask.collection.block import Block
 from fmnist_dask.collection.same_images import SameImages
@@ -92,11 +92,21 @@ class AsPixels(SameImages):
         return self.base.read(name, start, stop)
 
 
-Sight = FeatureMap | Pixels
+@runtime_checkable
+class Overlay(Protocol):
+    """A source that is others' images with something laid over them in memory: who reads those may share it."""
+
+    def seen_in(self, block: Block) -> Block:
+        """A block of those images seen through it."""
 
 
-def seen(source: Readable, by: Sight) -> Mapped | AsPixels:
+Sight = FeatureMap | Pixels | Overlay
+
+
+def seen(source: Readable, by: Sight) -> Readable:
     """A collection seen otherwise."""
+    if isinstance(by, Overlay):
+        return cast(Readable, by)
     return AsPixels(source) if isinstance(by, Pixels) else Mapped(source, by)
 
 
@@ -104,6 +114,8 @@ def sight_bytes(source: Readable, by: Sight, rows: int) -> int:
     """Memory of seeing some rows otherwise."""
     if isinstance(by, Pixels):
         return 0 if source.feature_dtype == "uint8" else rows * source.image_bytes
+    if isinstance(by, Overlay):
+        return 0  # who works with what is laid over counts it
     return by.work_bytes(rows)
 
 
@@ -111,6 +123,8 @@ def mapped(block: Block, by: Sight) -> Block:
     """A block seen otherwise, made once for all that ask."""
     if isinstance(by, Pixels):
         return block.memo(("mapped", by), lambda: Block(block.rows, block.array))
+    if isinstance(by, Overlay):
+        return block.memo(("mapped", by), lambda: by.seen_in(block))
 
     def load(name: str) -> AnyArray:
         return by(block.features, block.rows) if name == "features" else block.array(name)

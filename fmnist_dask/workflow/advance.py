@@ -10,7 +10,9 @@ from typing import Any
 
 from fmnist_dask.errors import LostClusterError
 from fmnist_dask.passes.protocol import Algorithm, Engine, PassProgress, Readable, Request, Scan, Tasks
+from fmnist_dask.passes.through import scan_through
 from fmnist_dask.workflow.journal import StepJournal
+from fmnist_dask.workflow.masking import base_of
 
 
 @dataclass
@@ -121,7 +123,8 @@ def _by_source(items: Iterable[Running]) -> list[list[Running]]:
     groups: list[list[Running]] = []
     for item in items:
         if isinstance(item.request, Scan):
-            group = next((group for group in groups if group[0].source == item.source), None)
+            read, _ = base_of(item.source)
+            group = next((group for group in groups if base_of(group[0].source)[0] == read), None)
             if group is None:
                 groups.append([item])
             else:
@@ -141,8 +144,10 @@ def _call(engine: Engine, item: Running, callbacks: Callbacks) -> list[Any]:
 
 def _scan(engine: Engine, items: list[Running], callbacks: Callbacks) -> list[Any]:
     scans = {item.name: item.request for item in items if isinstance(item.request, Scan)}
+    read, _ = base_of(items[0].source)
+    seen = {item.name: _seen(item.source, scans[item.name]) for item in items}
     began = time.perf_counter()
-    found = engine.run_pass(items[0].source, scans, _teller(items, callbacks))
+    found = engine.run_pass(read, seen, _teller(items, callbacks))
     seconds = time.perf_counter() - began
     for item in items:
         item.work += seconds / len(items)
@@ -152,6 +157,12 @@ def _scan(engine: Engine, items: list[Running], callbacks: Callbacks) -> list[An
     items[0].discard = found.discard
     answers = found.answers()
     return [answers[item.name] for item in items]
+
+
+def _seen(source: Readable, scan: Scan) -> Scan:
+    """A scan of what has to be read for a source."""
+    _, by = base_of(source)
+    return scan if by is None else scan_through(scan, by)
 
 
 def _share_pass(engine: Engine, items: list[Running], callbacks: Callbacks) -> tuple[list[Running], list[Running]]:

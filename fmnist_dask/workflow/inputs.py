@@ -157,9 +157,9 @@ class ImagesInput(Input):
         plan = plan_ingest(source, place)
         width = 0 if source.embedding is None else source.embedding.width
         target = PlannedCollection(
-            source.n, source.image_shape, plan.chunk_rows, source.class_names, source.splits, width
+            source.n, source.image_shape, plan.chunk_rows, source.class_names, source.splits, width, raw=source
         )
-        return PlannedIngest(len(plan.parts), plan.parts[-1].stop_chunk, plan.task_bytes, target)
+        return PlannedIngest(len(plan.parts), plan.parts[-1].stop_chunk, plan.task_bytes, target, plan)
 
 
 class PhotographInput(Input):
@@ -196,7 +196,7 @@ class PhotographInput(Input):
         plan = plan_raster(self.photo, place)
         height, *line = self.photo.image_shape
         target = PlannedCollection(height, tuple(line), plan.tile[0], (), self.photo.splits, row_dim=Lines.row_dim)
-        return PlannedIngest(len(plan.bands), -(-height // plan.tile[0]), plan.task_bytes, target)
+        return PlannedIngest(len(plan.bands), -(-height // plan.tile[0]), plan.task_bytes, target, self.photo)
 
 
 class StoredInput(Input):

@@ -1,31 +1,28 @@
-"""What a run would do: each algorithm is asked for its first scan, and the scans are fused and sized, not run.
-
-Of later requests, plans say what steps foresee.
-"""
+"""What a run would do, without running it: passes, tasks, bytes, memory, disk, and time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fmnist_dask.cluster.config import load_cluster
-from fmnist_dask.collection.store import Collection, split_code
-from fmnist_dask.collection.views import no_embedding, vectors_of
-from fmnist_dask.errors import MemoryLimitError
-from fmnist_dask.passes.fused import fuse
-from fmnist_dask.passes.kept import KeptStates
-from fmnist_dask.passes.protocol import Readable, Scan, Tasks
-from fmnist_dask.passes.sizing import Workers, check_memory, plan_pass
-from fmnist_dask.workflow.inputs import check_input, open_input
-from fmnist_dask.workflow.load import INPUTS, prerequisites
-from fmnist_dask.workflow.masking import as_masked
+from fmnist_dask.cluster.config import ClusterConfig, load_cluster
+from fmnist_dask.errors import UsageError
+from fmnist_dask.passes.protocol import Readable
+from fmnist_dask.passes.sizing import Workers
+from fmnist_dask.workflow.inputs import Input, check_input, open_input
 from fmnist_dask.workflow.model import Workflow
-from fmnist_dask.workflow.order import algorithm_of, arguments_of, closure
+from fmnist_dask.workflow.order import closure
+from fmnist_dask.workflow.plan_advice import refused_with_advice
+from fmnist_dask.workflow.plan_cluster import planning_cluster
+from fmnist_dask.workflow.plan_rows import Row, ingest_row, rows_of
+from fmnist_dask.workflow.plan_scale import Scale, assumptions, scheduler_load
+from fmnist_dask.workflow.plan_steps import planned_steps
+from fmnist_dask.workflow.plan_time import Clock, driver_seconds, few_of, ingest_seconds, measure, row_seconds
 from fmnist_dask.workflow.plan_workers import planned_workers
-from fmnist_dask.workflow.planned import PlannedCollection, PlannedIngest
-from fmnist_dask.workflow.registry import Foreseen, StepInput, find_step
+from fmnist_dask.workflow.planned import PlannedIngest
+from fmnist_dask.workflow.schedule import schedule
 
 
 def plan_workflow(
@@ -35,200 +32,136 @@ def plan_workflow(
     trust: bool = False,
     store: str | Path | None = None,
     only: Iterable[str] = (),
+    images: int | None = None,
+    workers: int | None = None,
+    timed: bool = False,
 ) -> dict[str, Any]:
-    """Passes, tasks, bytes and memory of a run.
+    """Passes, tasks, bytes, memory and time of a run.
+
+    Parameters
+    ----------
+    images
+        Plan for so many images like those of the source.
+    workers
+        Plan for so many workers like those of the cluster file.
+    timed
+        Measure how long blocks take: on workers that are started for it, or on those of a running cluster.
 
     Returns
     -------
     dict
-        ``source``, ``cluster``, ``work`` (one entry for the ingest and each pass), ``peak_worker_bytes``.
+        ``source``, ``cluster``, ``work`` (one entry for the ingest, each pass, and calls), ``passes``, ``bytes_read``,
+        ``peak_worker_bytes``, ``disk_bytes``, ``scheduler``, ``seconds`` (``None`` unless timed), ``assumptions``.
 
     Raises
     ------
     MemoryLimitError
-        It would not fit the workers.
+        It would not fit the workers; says which step, what would fit, and what to do.
     """
     config = load_cluster(cluster, trust)
     chosen = closure(workflow, only)
     source = open_input(workflow.source)
     check_input(workflow, chosen, source)
-    workers = planned_workers(config)
-    work: list[dict[str, Any]] = []
-    place = source.place(store)
-    found = source.existing(place)
-    if found is None:
-        ingest = source.planned(place)
-        work.append(_ingest_row(ingest, workers))
-    target: Readable = ingest.target if found is None else found
-    inputs = {on: [name for name in chosen if workflow.steps[name].on == on] for on in INPUTS}
-    for part in (_passes, _later):
-        for on, names in inputs.items():
-            if names:
-                work += part(workflow, names, _seen(target, on), workers)
-    work += _on_steps(workflow, chosen, target, workers)
-    return {
-        "workflow": workflow.name,
-        "source": {
-            "name": source.name,
-            "kind": source.kind,
-            "n": 1 if source.is_photograph else target.n,
-            "image_shape": [*([target.n] if source.is_photograph else []), *target.image_shape],
-            "pixel_bytes": target.n * target.image_bytes,
-            "collection": str(place),
-            "ingested": found is not None,
-        },
-        "cluster": {
-            "class": "existing" if config.running else config.class_name,
-            "workers": workers.count,
-            "threads": workers.total_threads,
-            "memory_limit": workers.memory_limit,
-            "baseline_bytes": workers.baseline,
-        },
-        "work": work,
-        "peak_worker_bytes": max([workers.baseline, *(row["worker_bytes"] for row in work)]),
-    }
+    plan = _Plan(workflow, chosen, source, Scale(images, workers), store)
+    if not timed:
+        offer = planned_workers(config)
+        return plan.described(config, replace(offer, count=workers or offer.count), None)
+    with planning_cluster(config, workers) as there:
+        rows = plan.rows(there.workers)
+        clock = measure(there, few_of(plan.target, None if plan.ingest is None else plan.ingest.how), rows)
+        return plan.described(config, there.workers, clock)
 
 
-def _seen(target: Readable, on: str) -> Readable:
-    """What steps read that work on an input."""
-    if on == "pixels":
-        return target
-    if isinstance(target, PlannedCollection):
-        if not target.embedding_width:
-            raise no_embedding("the source")
-        return replace(target, on_embedding=True)
-    assert isinstance(target, Collection)
-    return vectors_of(target)
+class _Plan:
+    """A workflow on a source of a given size."""
 
-
-def _given(workflow: Workflow, on: str, target: Readable) -> Readable | None:
-    """What steps will read that work on what another step gives; ``None`` where nobody knows how wide that is."""
-    if on in INPUTS:
-        return _seen(target, on)
-    spec = workflow.steps[on]
-    base = _given(workflow, spec.on, target)
-    step = find_step(spec.uses)
-    if base is None:
-        return None
-    width = 0
-    if "features" in step.gives:
-        if step.width is None:
-            return None
-        data = StepInput(base, spec.split, split_code(base, spec.split), workflow.seed, spec.on)
-        width = step.width(data, **arguments_of(spec))
-    return PlannedCollection(
-        base.n, base.image_shape, base.chunk_rows, base.class_names, base.splits, width, on_embedding=width > 0
-    )
-
-
-def _on_steps(workflow: Workflow, chosen: list[str], target: Readable, workers: Workers) -> list[dict[str, Any]]:
-    """What steps that work on what others give foresee; images that those leave out are counted all the same."""
-    rows = []
-    for name in chosen:
-        spec = workflow.steps[name]
-        if spec.on in INPUTS:
-            continue
-        given = _given(workflow, spec.on, target)
-        if given is not None:
-            rows += _foreseen(workflow, name, given, workers)
-    return rows
-
-
-def _ingest_row(ingest: PlannedIngest, workers: Workers) -> dict[str, Any]:
-    worker_bytes = workers.baseline + workers.threads * ingest.task_bytes
-    check_memory(worker_bytes, workers, "the ingest")
-    return {
-        "name": "ingest",
-        "steps": ["ingest"],
-        "tasks": ingest.tasks,
-        "chunks": ingest.chunks,
-        "bytes_read": 0,
-        "task_bytes": ingest.task_bytes,
-        "worker_bytes": worker_bytes,
-    }
-
-
-def _passes(workflow: Workflow, chosen: list[str], target: Readable, workers: Workers) -> list[dict[str, Any]]:
-    """The first pass of all steps that can begin at once; what later ones need is known when they begin."""
-    scans: dict[str, Scan] = {}
-    for name in chosen:
-        spec = workflow.steps[name]
-        if prerequisites(spec, workflow):
-            continue
-        data = StepInput(as_masked(target, spec), spec.split, split_code(target, spec.split), workflow.seed, spec.on)
-        algorithm = algorithm_of(spec, data)
-        try:
-            request = next(algorithm)
-            while isinstance(request, Tasks):
-                request = algorithm.send(request.expected() if request.expected else [])
-            scans[name] = request
-        except StopIteration:
-            continue
-        finally:
-            algorithm.close()
-    if not scans:
-        return []
-    try:
-        return [_pass_row("pass 1", scans, target, workers)]
-    except MemoryLimitError:
-        if len(scans) == 1:
-            raise
-    # As the runner does: what is too much together goes through passes of its own.
-    alone = [{name: scan} for name, scan in scans.items()]
-    return [_pass_row(f"pass {number}", scan, target, workers) for number, scan in enumerate(alone, 1)]
-
-
-def _later(workflow: Workflow, chosen: list[str], target: Readable, workers: Workers) -> list[dict[str, Any]]:
-    """What steps that work on the images foresee of their further requests."""
-    return [
-        row
-        for name in chosen
-        if workflow.steps[name].on in INPUTS
-        for row in _foreseen(workflow, name, target, workers)
-    ]
-
-
-def _foreseen(workflow: Workflow, name: str, target: Readable, workers: Workers) -> list[dict[str, Any]]:
-    """A step's requests beyond its first pass."""
-    spec = workflow.steps[name]
-    foresees = find_step(spec.uses).foresees
-    if foresees is None:
-        return []
-    rows = []
-    data = StepInput(as_masked(target, spec), spec.split, split_code(target, spec.split), workflow.seed, spec.on)
-    for item in foresees(data, **arguments_of(spec)):
-        if item.scan is not None:
-            rows.append(_pass_row(item.name, {name: item.scan}, target, workers))
+    def __init__(
+        self, workflow: Workflow, chosen: Sequence[str], source: Input, scale: Scale, store: str | Path | None
+    ) -> None:
+        self.workflow, self.chosen, self.source, self.scale = workflow, chosen, source, scale
+        self.place = source.place(store)
+        found = source.existing(self.place)
+        if scale.images is not None and source.is_photograph:
+            raise UsageError(f"--images {scale.images:,}: the source {source.name} is one photograph")
+        self.ingest: PlannedIngest | None = None
+        self.target: Readable
+        if found is None:
+            self.ingest = scale.of_ingest(source.planned(self.place))
+            self.target = self.ingest.target
         else:
-            rows.append(_calls_row(item, name, workers))
-    return rows
+            self.target = scale.of_collection(found)
+        self._rows: list[Row] | None = None
 
+    def rows(self, workers: Workers) -> list[Row]:
+        """All work, in order; sized once."""
+        if self._rows is None:
+            with refused_with_advice(self.workflow, self.chosen, self.target, workers, self.ingest is not None):
+                first = [] if self.ingest is None else [ingest_row(self.ingest, workers)]
+                work = schedule(planned_steps(self.workflow, self.chosen, self.target))
+                self._rows = first + rows_of(work, workers)
+        return self._rows
 
-def _calls_row(item: Foreseen, step: str, workers: Workers) -> dict[str, Any]:
-    worker_bytes = workers.baseline + 2 * item.shared_bytes + workers.threads * item.task_bytes
-    check_memory(worker_bytes, workers, f"each call of '{item.name}'")
-    return {
-        "name": item.name,
-        "steps": [step],
-        "tasks": item.calls,
-        "chunks": 0,
-        "bytes_read": 0,
-        "task_bytes": item.task_bytes,
-        "worker_bytes": worker_bytes,
-    }
+    def described(self, config: ClusterConfig, workers: Workers, clock: Clock | None) -> dict[str, Any]:
+        """For people and programs."""
+        rows, target, source = self.rows(workers), self.target, self.source
+        seconds = [self._seconds(number, row, workers, clock) for number, row in enumerate(rows)]
+        work = [
+            {**row.described(), "seconds": None if took is None else took * row.times}
+            for row, took in zip(rows, seconds, strict=True)
+        ]
+        pixels = target.n * target.image_bytes
+        stored = None if clock is None or clock.ingest is None else int(clock.ingest.stored_per_row * target.n)
+        photograph = source.is_photograph
+        return {
+            "workflow": self.workflow.name,
+            "source": {
+                "name": source.name,
+                "kind": source.kind,
+                "n": 1 if photograph else target.n,
+                "image_shape": [*([target.n] if photograph else []), *target.image_shape],
+                "pixel_bytes": pixels,
+                "collection": str(self.place),
+                "ingested": self.ingest is None,
+            },
+            "cluster": {
+                "class": "existing" if config.running else config.class_name,
+                "workers": workers.count,
+                "threads": workers.total_threads,
+                "memory_limit": workers.memory_limit,
+                "baseline_bytes": workers.baseline,
+            },
+            "work": work,
+            "passes": sum(row.times for row in rows if row.is_pass and row.tasks),
+            "bytes_read": sum(row.bytes_read * row.times for row in rows),
+            "peak_worker_bytes": max([workers.baseline, *(row.worker_bytes for row in rows)]),
+            "disk_bytes": {
+                "collection": 0 if self.ingest is None else (stored if stored is not None else pixels),
+                "columns": sum(row.column_bytes * row.times for row in rows),
+            },
+            "scheduler": scheduler_load(rows, clock),
+            "seconds": self._total(work, clock),
+            "untimed": [row["name"] for row in work if row["seconds"] is None],
+            "assumptions": assumptions(rows, self.scale, workers, clock, target),
+        }
 
+    def _seconds(self, number: int, row: Row, workers: Workers, clock: Clock | None) -> float | None:
+        """Of one time of a row."""
+        if clock is None:
+            return None
+        if row.steps == ("ingest",):
+            return ingest_seconds(row, self.target.n, clock, workers)
+        return row_seconds(number, row, clock, workers)
 
-def _pass_row(name: str, scans: dict[str, Scan], target: Readable, workers: Workers) -> dict[str, Any]:
-    fused, _ = fuse(target, scans, {scan.split: split_code(target, scan.split) for scan in scans.values()})
-    kept = KeptStates.of(target)
-    planned = plan_pass(target, fused if kept is None else kept.known(fused, load=False).fused, workers)
-    return {
-        "name": name,
-        "steps": list(scans),
-        "tasks": len(planned.tasks),
-        "chunks": planned.chunks,
-        "bytes_read": planned.bytes_read,
-        "state_bytes": planned.state_bytes,
-        "task_bytes": planned.task_bytes,
-        "worker_bytes": planned.worker_bytes,
-    }
+    def _total(self, work: list[dict[str, Any]], clock: Clock | None) -> dict[str, float] | None:
+        """Of the whole run, by what takes it."""
+        if clock is None:
+            return None
+        ingest = sum(row["seconds"] or 0.0 for row in work if row["steps"] == ["ingest"])
+        steps = sum(row["seconds"] or 0.0 for row in work if row["steps"] != ["ingest"])
+        parts = {
+            "startup": clock.startup,
+            "ingest": ingest,
+            "work": steps,
+            "results": driver_seconds(len(self.chosen), clock),
+        }
+        return {**parts, "total": sum(parts.values())}

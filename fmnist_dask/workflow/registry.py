@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import pydantic
 
 from fmnist_dask.errors import UsageError, nearest
-from fmnist_dask.passes.protocol import ColumnArray, Readable, Scan
+from fmnist_dask.passes.protocol import ColumnArray, Readable
+from fmnist_dask.workflow.foreseen import Foreseen
 
 if TYPE_CHECKING:
     import xarray
@@ -130,27 +131,6 @@ class ReportContext:
 FigureBuilder = Callable[["xarray.Dataset", ReportContext], "Contribution"]
 Libraries = tuple[str, ...] | Mapping[str, tuple[str, ...]] | Callable[[Mapping[str, Any]], tuple[str, ...]]
 StepFunction = Callable[..., "Generator[Any, Any, StepResult | xarray.Dataset] | StepResult | xarray.Dataset"]
-
-
-@dataclass(frozen=True)
-class Foreseen:
-    """A request that a step is known to come to, for plans.
-
-    Attributes
-    ----------
-    name
-        What it is, in a few words.
-    scan
-        A scan of the size of the one to come; its values do not matter.
-    calls, task_bytes, shared_bytes
-        Instead of a scan: independent calls, the memory of one, and bytes that all of them share.
-    """
-
-    name: str
-    scan: Scan | None = None
-    calls: int = 0
-    task_bytes: int = 0
-    shared_bytes: int = 0
 
 
 @dataclass(frozen=True)

@@ -217,3 +217,16 @@ def test_a_call_that_kills_its_workers_ends_in_an_error_with_a_remedy(single, tm
     monkeypatch.setattr(single.client.cluster.scheduler, "allowed_failures", 0)  # by default a call may kill three
     with pytest.raises(ClusterError, match=r"workers died 1 times(.|\n)*remedy: give workers a larger memory_limit"):
         engine.tasks(Tasks("die", (Call(die),)))
+
+
+def test_progress_callbacks_may_ask_the_scheduler(engine, stores):
+    """They are called while tasks end and tell; were that in the client's event loop, it would wait for itself."""
+    seen = []
+
+    def ask(progress):
+        seen.append(len(engine.client.scheduler_info(n_workers=-1)["workers"]))
+
+    for _ in range(3):
+        engine.scan(stores[256], {"": Scan({"slow": SlowSum(0.02)})}, progress=ask)
+    assert len(seen) >= 3
+    assert set(seen) == {engine.workers.count}

@@ -14,7 +14,7 @@ from fmnist_dask.passes.parameters import ArrayParameter, SetsParameter
 from fmnist_dask.passes.protocol import Column, Readable, Reduction, Variable
 from fmnist_dask.passes.reductions.clusters import label_bytes, nearest_distances, nearest_labels
 from fmnist_dask.passes.reductions.images import Ranked, merge_ranked_by, rank_rows, thumbnail_bytes
-from fmnist_dask.passes.through import Pixels, Sight, mapped
+from fmnist_dask.passes.through import FeatureMap, Pixels, mapped
 from fmnist_dask.typing import AnyArray
 
 State = dict[str, Any]
@@ -82,7 +82,7 @@ class GroupedCentres:
 class MappedCentres:
     """A labelling: the nearest centre, seen through a map, or among pixels."""
 
-    map: Sight
+    map: FeatureMap | Pixels
     centres: SetsParameter
 
     def labels(self, block: Block) -> AnyArray:

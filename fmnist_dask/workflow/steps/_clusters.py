@@ -20,7 +20,8 @@ from fmnist_dask.passes.reductions.clusters import ClusterSums
 from fmnist_dask.passes.reductions.members import Labelling
 from fmnist_dask.passes.together import together
 from fmnist_dask.typing import FloatArray
-from fmnist_dask.workflow.registry import Foreseen, StepInput
+from fmnist_dask.workflow.foreseen import Foreseen
+from fmnist_dask.workflow.registry import StepInput
 from fmnist_dask.workflow.steps._names import IMAGE_DIMS, class_table, unit_of
 
 #: Whether silhouettes are measured: of all images, or of so many at random against all.

@@ -19,7 +19,8 @@ from fmnist_dask.passes.reductions.images import ImagesAt
 from fmnist_dask.passes.reductions.rows_at import RowLabels, RowsAt
 from fmnist_dask.passes.reductions.subset import RandomSubset
 from fmnist_dask.typing import AnyArray, BoolArray, FloatArray, IntArray
-from fmnist_dask.workflow.registry import Foreseen, StepInput, StepResult
+from fmnist_dask.workflow.foreseen import Foreseen
+from fmnist_dask.workflow.registry import StepInput, StepResult
 from fmnist_dask.workflow.steps._names import IMAGE_DIMS
 
 #: Cells along each side of the map; the number of those that are nowhere.

@@ -16,7 +16,8 @@ from fmnist_dask.models.clusters import Clusters, clusters_of, labelled_scan
 from fmnist_dask.models.kmeans_starts import KMeansOptions
 from fmnist_dask.passes.parameters import SetsParameter, grid_scale
 from fmnist_dask.passes.protocol import Algorithm, Scan
-from fmnist_dask.workflow.registry import Foreseen, StepInput, StepResult, step
+from fmnist_dask.workflow.foreseen import Foreseen
+from fmnist_dask.workflow.registry import StepInput, StepResult, step
 from fmnist_dask.workflow.steps._clusters import (
     SilhouetteChoice,
     centre_variable,

@@ -25,7 +25,8 @@ from fmnist_dask.passes.parameters import SetsParameter, grid_scale
 from fmnist_dask.passes.protocol import Algorithm, Scan
 from fmnist_dask.passes.reductions.gaussians import EMSums, GaussiansParameter, LikelihoodSum, Membership
 from fmnist_dask.typing import FloatArray
-from fmnist_dask.workflow.registry import Foreseen, StepInput, StepResult, step
+from fmnist_dask.workflow.foreseen import Foreseen
+from fmnist_dask.workflow.registry import StepInput, StepResult, step
 from fmnist_dask.workflow.steps._clusters import (
     SilhouetteChoice,
     centre_variable,

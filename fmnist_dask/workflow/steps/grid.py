@@ -27,7 +27,8 @@ from fmnist_dask.passes.reductions.images import ImagesAt
 from fmnist_dask.passes.reductions.placed import PlacedSubset
 from fmnist_dask.report.sheets import background_of, enlarged, file_name, png_file, scattered, sheet
 from fmnist_dask.typing import AnyArray, FloatArray
-from fmnist_dask.workflow.registry import Foreseen, StepInput, StepResult, step
+from fmnist_dask.workflow.foreseen import Foreseen
+from fmnist_dask.workflow.registry import StepInput, StepResult, step
 from fmnist_dask.workflow.steps._names import IMAGE_DIMS
 
 #: Images where nothing says how many.

@@ -21,7 +21,8 @@ from fmnist_dask.passes.reductions.clusters import ClusterSums
 from fmnist_dask.passes.reductions.gaussians import EMSums
 from fmnist_dask.passes.reductions.silhouettes import DistancesToClusters
 from fmnist_dask.passes.together import grouped, merged
-from fmnist_dask.workflow.registry import Foreseen, StepInput, StepResult, step
+from fmnist_dask.workflow.foreseen import Foreseen
+from fmnist_dask.workflow.registry import StepInput, StepResult, step
 from fmnist_dask.workflow.steps._clusters import SilhouetteChoice
 from fmnist_dask.workflow.steps._names import unit_of
 

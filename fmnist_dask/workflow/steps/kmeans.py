@@ -22,7 +22,8 @@ from fmnist_dask.passes.reductions.clusters import ClusterSums
 from fmnist_dask.passes.reductions.members import Labelling, MappedCentres, NearestCentre
 from fmnist_dask.passes.through import Pixels, scan_through, seen, through
 from fmnist_dask.typing import AnyArray
-from fmnist_dask.workflow.registry import Foreseen, StepInput, StepResult, step
+from fmnist_dask.workflow.foreseen import Foreseen
+from fmnist_dask.workflow.registry import StepInput, StepResult, step
 from fmnist_dask.workflow.steps._clusters import (
     SilhouetteChoice,
     centre_variable,

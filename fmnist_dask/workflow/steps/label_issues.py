@@ -15,7 +15,8 @@ from fmnist_dask.passes.hashes import values_at
 from fmnist_dask.passes.protocol import Algorithm, Readable, Scan
 from fmnist_dask.passes.reductions.images import ImagesAt
 from fmnist_dask.typing import AnyArray, BoolArray, IntArray
-from fmnist_dask.workflow.registry import Foreseen, StepInput, StepResult, step
+from fmnist_dask.workflow.foreseen import Foreseen
+from fmnist_dask.workflow.registry import StepInput, StepResult, step
 from fmnist_dask.workflow.steps._names import IMAGE_DIMS, label_names, unit_of
 
 

@@ -27,7 +27,8 @@ from fmnist_dask.passes.reductions.mixture import GroupMoments, MixtureImputer, 
 from fmnist_dask.passes.reductions.pairs import ObservedSubset
 from fmnist_dask.passes.reductions.subset import subset_rows
 from fmnist_dask.typing import AnyArray
-from fmnist_dask.workflow.registry import Foreseen, StepInput, StepResult, step
+from fmnist_dask.workflow.foreseen import Foreseen
+from fmnist_dask.workflow.registry import StepInput, StepResult, step
 from fmnist_dask.workflow.steps._low_rank import CELLS, EXAMPLES, Outcome, metrics_of, outcome_dataset
 
 Penalty = Annotated[float, pydantic.Field(ge=0)]

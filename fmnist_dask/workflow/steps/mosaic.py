@@ -15,7 +15,8 @@ from fmnist_dask.passes.reductions.subset import RandomSubset
 from fmnist_dask.report.figures.categories import NONE_COLOUR, category_colours
 from fmnist_dask.report.sheets import background_of, enlarged, png_file, sheet, tinted
 from fmnist_dask.typing import AnyArray
-from fmnist_dask.workflow.registry import Foreseen, StepInput, StepResult, step
+from fmnist_dask.workflow.foreseen import Foreseen
+from fmnist_dask.workflow.registry import StepInput, StepResult, step
 from fmnist_dask.workflow.steps._names import IMAGE_DIMS, class_table
 
 

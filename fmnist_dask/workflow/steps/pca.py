@@ -18,7 +18,8 @@ from fmnist_dask.passes.reductions.codes import Codes, Sketch
 from fmnist_dask.passes.reductions.images import ImagesAt
 from fmnist_dask.passes.reductions.subset import RandomSubset, subset_rows
 from fmnist_dask.typing import AnyArray, FloatArray
-from fmnist_dask.workflow.registry import Foreseen, StepInput, StepResult, step
+from fmnist_dask.workflow.foreseen import Foreseen
+from fmnist_dask.workflow.registry import StepInput, StepResult, step
 from fmnist_dask.workflow.steps._names import IMAGE_DIMS, unit_of
 
 #: Cells along each side of the map of all images.

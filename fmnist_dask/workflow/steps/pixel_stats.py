@@ -10,7 +10,8 @@ import pydantic
 from fmnist_dask.models.pixel_passes import foreseen_passes
 from fmnist_dask.models.pixel_stats import GroupedStatistics, PixelStatistics, pixel_statistics
 from fmnist_dask.passes.protocol import Algorithm
-from fmnist_dask.workflow.registry import Foreseen, StepInput, StepResult, step
+from fmnist_dask.workflow.foreseen import Foreseen
+from fmnist_dask.workflow.registry import StepInput, StepResult, step
 
 Probability = Annotated[float, pydantic.Field(ge=0, le=1)]
 UNITS = {"units": "pixel value, 0 to 255"}

@@ -32,7 +32,8 @@ from fmnist_dask.passes.reductions.colours import (
     channels_of,
 )
 from fmnist_dask.passes.reductions.subset import RandomSubset
-from fmnist_dask.workflow.registry import Foreseen, StepInput, StepResult, is_installed, step
+from fmnist_dask.workflow.foreseen import Foreseen
+from fmnist_dask.workflow.registry import StepInput, StepResult, is_installed, step
 from fmnist_dask.workflow.steps._quantize import (
     dataset_of,
     dataset_of_each,

@@ -12,7 +12,8 @@ from fmnist_dask.models.classifiers import Classifier, ClassifierOptions, Transf
 from fmnist_dask.models.rank_sweep import TREES_A_CALL, Sweep, SweepOptions, factor_bytes, rank_sweep
 from fmnist_dask.passes.protocol import Algorithm
 from fmnist_dask.passes.sizing import row_bytes
-from fmnist_dask.workflow.registry import Foreseen, StepInput, StepResult, step
+from fmnist_dask.workflow.foreseen import Foreseen
+from fmnist_dask.workflow.registry import StepInput, StepResult, step
 
 Rank = Annotated[int, pydantic.Field(ge=1)]
 RANKS = (2, 4, 8, 16, 32, 64, 128, 256)

@@ -21,7 +21,8 @@ from fmnist_dask.passes.reductions.labelled import LabelledSums
 from fmnist_dask.passes.reductions.landmarks import AffinityProducts, LandmarkCoordinates, LandmarksParameter
 from fmnist_dask.passes.through import scan_through
 from fmnist_dask.typing import FloatArray
-from fmnist_dask.workflow.registry import Foreseen, StepInput, StepResult, step
+from fmnist_dask.workflow.foreseen import Foreseen
+from fmnist_dask.workflow.registry import StepInput, StepResult, step
 from fmnist_dask.workflow.steps._clusters import (
     SilhouetteChoice,
     centre_variable,

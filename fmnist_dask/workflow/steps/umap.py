@@ -14,7 +14,8 @@ from fmnist_dask.passes.parameters import ArrayParameter
 from fmnist_dask.passes.protocol import Algorithm
 from fmnist_dask.passes.reductions.map_places import PLACING, Landmarks
 from fmnist_dask.passes.reductions.umap_places import UMAPPlaces
-from fmnist_dask.workflow.registry import Foreseen, StepInput, StepResult, step
+from fmnist_dask.workflow.foreseen import Foreseen
+from fmnist_dask.workflow.registry import StepInput, StepResult, step
 from fmnist_dask.workflow.steps._maps import (
     foreseen_fit,
     foreseen_places,
