@@ -101,9 +101,7 @@ run.params.append(click.Option(["--dry-run"], is_flag=True, help="Plan only, lik
 @main.command()
 @workflow_options
 @click.option("--images", callback=whole_number, metavar="N", help="Plan for so many images like these, e.g. 1e9.")
-@click.option(
-    "--workers", callback=whole_number, metavar="N", help="Plan for so many workers like these."
-)
+@click.option("--workers", callback=whole_number, metavar="N", help="Plan for so many workers like these.")
 @click.option("--no-timing", is_flag=True, help="Sizes only; start no worker.")
 def plan(workflow: str, **options: Any) -> None:
     """Say what a run would do: passes, tasks, bytes, memory, disk, time.

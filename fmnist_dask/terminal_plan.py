@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -42,7 +42,7 @@ def _table(plan: Mapping[str, Any]) -> Table:
         table.add_column(name)
     for name in ("times", "tasks", "chunks", "read", "a task", "a worker", *(["time"] if timed else [])):
         table.add_column(name, justify="right", no_wrap=True)
-    for row in plan["work"]:
+    for row in _gathered(plan["work"]):
         table.add_row(
             escape(row["name"]),
             escape(", ".join(row["steps"])),
@@ -55,6 +55,20 @@ def _table(plan: Mapping[str, Any]) -> Table:
             *([_time(row["seconds"])] if timed else []),
         )
     return table
+
+
+def _gathered(work: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What comes again later is one line, where it comes first."""
+    lines: dict[tuple[str, ...], dict[str, Any]] = {}
+    for row in work:
+        key = (row["name"], *row["steps"])
+        if key not in lines:
+            lines[key] = dict(row)
+            continue
+        line = lines[key]
+        line["times"] += row["times"]
+        line["seconds"] = None if None in (line["seconds"], row["seconds"]) else line["seconds"] + row["seconds"]
+    return list(lines.values())
 
 
 def _time(seconds: float | None) -> str:

@@ -133,6 +133,7 @@ def find_duplicates(
         unit="partitions",
         shared=reader,
         expected=lambda: [_expected(source.n)],
+        seconds=1e-6 * min(source.n, PARTITION_ROWS),
     )
     rows, groups, label, code = (np.concatenate([part[i] for part in found]) for i in range(4))
     order = np.lexsort((rows, groups))

@@ -159,6 +159,13 @@ def rounds(m: int, size: int, k: int) -> Iterator[list[tuple[int, int]]]:
         start = stop
 
 
+def calls_of_round(m: int, size: int, k: int) -> int:
+    """Pairs of blocks in the largest round, without listing them."""
+    blocks = -(-m // size)
+    most = max(1, ROUND_BYTES // (2 * size * (k * ENTRY_BYTES + 8)))
+    return min(most, max(blocks, blocks * (blocks - 1) // 2))
+
+
 def pair_bytes(source: Readable, size: int, k: int) -> int:
     """Memory of one call: two blocks, a chunk that one of them is read from, their neighbours, panels."""
     read = 2 * min(source.chunk_rows, source.n) * row_bytes(source)

@@ -15,13 +15,14 @@ import numpy as np
 
 from fmnist_dask.collection.parts import write_part
 from fmnist_dask.collection.planning import IngestPlan, Part
+from fmnist_dask.collection.sources.photo import PhotoSource
 from fmnist_dask.collection.store import Collection
 from fmnist_dask.collection.writer import begin
 from fmnist_dask.passes.columns import create_columns
 from fmnist_dask.passes.fused import FusedScan
 from fmnist_dask.passes.standin import StandIn
 from fmnist_dask.passes.worker import combine_states, run_chunks
-from fmnist_dask.typing import AnyArray
+from fmnist_dask.typing import AnyArray, UInt8Array
 
 #: Samples of the first try; further ones are so many that they take about so many seconds, in all.
 FIRST_ROWS, ENOUGH_SECONDS, MOST_SECONDS = 256, 0.25, 4.0
@@ -101,6 +102,8 @@ def calibrate(wanted: Calibration) -> Measured:
         few = wanted.few
         if isinstance(few, IngestPlan):
             few, ingest = _first_chunk(few, Path(scratch))
+        elif isinstance(few, PhotoSource):
+            few, ingest = _first_lines(few, wanted.passes[0][0].chunk_rows if wanted.passes else FIRST_ROWS)
         held = Held(few, min(few.n, few.chunk_rows))
         read = held.read_seconds()
         rates: list[Rate | str] = []
@@ -152,6 +155,30 @@ def _first_chunk(plan: IngestPlan, scratch: Path) -> tuple[Collection, IngestRat
         fingerprint=source.fingerprint,
     )
     return few, IngestRate(min(first, again) / rows, stored / rows)
+
+
+class FirstLines:
+    """The first lines of a photograph, in memory."""
+
+    def __init__(self, lines: UInt8Array) -> None:
+        self.lines = lines
+        self.n = self.chunk_rows = len(lines)
+
+    def read(self, name: str, start: int, stop: int) -> AnyArray:
+        """One named array for lines ``start`` to ``stop``; see :meth:`~fmnist_dask.collection.lines.Lines.read`."""
+        if name == "image":
+            return self.lines[start:stop].copy()
+        return np.full(stop - start, -1 if name == "label" else 0, dtype=np.int16 if name == "label" else np.int8)
+
+
+def _first_lines(photo: PhotoSource, count: int) -> tuple[FirstLines, IngestRate]:
+    """Some lines, and what it takes to have them: all, where there are no bands."""
+    height = photo.image_shape[0]
+    count = min(count, height) if photo.in_bands else height
+    found: list[UInt8Array] = []
+    seconds = _seconds(lambda: found.append(photo.lines(0, count)))
+    lines = found[0]
+    return FirstLines(lines), IngestRate(seconds / len(lines), lines.nbytes / len(lines))
 
 
 def _rate(source: StandIn, fused: FusedScan, scratch: Path) -> Rate:

@@ -218,6 +218,8 @@ class Tasks:
         First argument of every call where it is not ``None``: sent to a worker once, however large.
     late
         Whether passes that other steps wait for go first: for long calls, which no scan follows.
+    seconds
+        Of one call, about, on the machine whose figures plans rest on.
     here
         Whether the driver makes the calls, one after the other, where workers have too little memory for them.
     """
@@ -230,6 +232,7 @@ class Tasks:
     shared: Any = None
     late: bool = False
     here: bool = False
+    seconds: float | None = None
 
 
 Request: TypeAlias = Scan | Tasks

@@ -120,21 +120,29 @@ def drawn_features(rows: int, width: int, seed: int = 0) -> AnyArray:
     return (points * FALL ** np.arange(width)).astype(np.float32)
 
 
+def _first_rows(source: Any, count: int) -> AnyArray:
+    """The first samples of a source, shape (m, n_features), as many as there are; none where they are not at hand."""
+    pixels, d = source.feature_dtype == "uint8", source.n_features
+    while pixels and hasattr(source, "base"):
+        source = source.base  # whose images they are
+    if hasattr(source, "first_rows"):
+        found = source.first_rows(count)
+    elif hasattr(source, "path"):
+        found = source.read("image" if pixels else "features", 0, min(count, source.n))
+    else:
+        return np.zeros((0, d))
+    same = len(found) and found.size == len(found) * d
+    return found.reshape(len(found), d).astype(np.float64) if same else np.zeros((0, d))
+
+
 def typical_rows(source: Readable, count: int) -> AnyArray:
     """So many samples, as centres may look like, float64, shape (count, n_features); the same for the same source.
 
     The first of those that are at hand, then the same again with noise; drawn ones where none are.
     """
     d = source.n_features
-    found = np.zeros((0, d))
-    first = getattr(source, "first_rows", None)
-    if first is not None:
-        found = first(count)
-    elif hasattr(source, "path"):
-        name = "image" if source.feature_dtype == "uint8" else "features"
-        found = source.read(name, 0, min(count, source.n))
-    found = found.reshape(len(found), -1).astype(np.float64)
-    if not len(found) or found.shape[1] != d:
+    found = _first_rows(source, count)
+    if not len(found):
         found = drawn_features(count, d, 7).astype(np.float64)
         if source.feature_dtype == "uint8":
             found = np.clip(128 + 32 * found, 0, 255)

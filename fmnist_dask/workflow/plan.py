@@ -22,7 +22,7 @@ from fmnist_dask.workflow.plan_steps import planned_steps
 from fmnist_dask.workflow.plan_time import Clock, driver_seconds, few_of, ingest_seconds, measure, row_seconds
 from fmnist_dask.workflow.plan_workers import planned_workers
 from fmnist_dask.workflow.planned import PlannedIngest
-from fmnist_dask.workflow.schedule import schedule
+from fmnist_dask.workflow.schedule import Planned, schedule
 
 
 def plan_workflow(
@@ -90,6 +90,7 @@ class _Plan:
             self.target = self.ingest.target
         else:
             self.target = scale.of_collection(found)
+        self.steps: list[Planned] = []
         self._rows: list[Row] | None = None
 
     def rows(self, workers: Workers) -> list[Row]:
@@ -97,14 +98,14 @@ class _Plan:
         if self._rows is None:
             with refused_with_advice(self.workflow, self.chosen, self.target, workers, self.ingest is not None):
                 first = [] if self.ingest is None else [ingest_row(self.ingest, workers)]
-                work = schedule(planned_steps(self.workflow, self.chosen, self.target))
-                self._rows = first + rows_of(work, workers)
+                self.steps = planned_steps(self.workflow, self.chosen, self.target)
+                self._rows = first + rows_of(schedule(self.steps), workers)
         return self._rows
 
     def described(self, config: ClusterConfig, workers: Workers, clock: Clock | None) -> dict[str, Any]:
         """For people and programs."""
         rows, target, source = self.rows(workers), self.target, self.source
-        seconds = [self._seconds(number, row, workers, clock) for number, row in enumerate(rows)]
+        seconds = [self._seconds(row, workers, clock) for row in rows]
         work = [
             {**row.described(), "seconds": None if took is None else took * row.times}
             for row, took in zip(rows, seconds, strict=True)
@@ -141,16 +142,16 @@ class _Plan:
             "scheduler": scheduler_load(rows, clock),
             "seconds": self._total(work, clock),
             "untimed": [row["name"] for row in work if row["seconds"] is None],
-            "assumptions": assumptions(rows, self.scale, workers, clock, target),
+            "assumptions": assumptions(rows, self.steps, self.scale, workers, clock, target),
         }
 
-    def _seconds(self, number: int, row: Row, workers: Workers, clock: Clock | None) -> float | None:
+    def _seconds(self, row: Row, workers: Workers, clock: Clock | None) -> float | None:
         """Of one time of a row."""
         if clock is None:
             return None
         if row.steps == ("ingest",):
             return ingest_seconds(row, self.target.n, clock, workers)
-        return row_seconds(number, row, clock, workers)
+        return row_seconds(row, clock, workers)
 
     def _total(self, work: list[dict[str, Any]], clock: Clock | None) -> dict[str, float] | None:
         """Of the whole run, by what takes it."""

@@ -33,8 +33,8 @@ class Row:
         Each time.
     column_bytes
         What it leaves on disk, before compression.
-    source, fused, passes
-        Of a pass: what it reads, all that it computes, and how it is cut into tasks.
+    source, parts, passes
+        Of a pass: what it reads, what each step has computed, and how it is cut into tasks.
     request
         Of calls.
     """
@@ -51,7 +51,7 @@ class Row:
     state_bytes: int = 0
     column_bytes: int = 0
     source: Readable | None = None
-    fused: FusedScan | None = None
+    parts: tuple[FusedScan, ...] = ()
     passes: PassPlan | None = None
     request: Foreseen | None = None
 
@@ -136,9 +136,11 @@ def _with_step(error: MemoryLimitError, step: str) -> MemoryLimitError:
 
 def _pass_row(name: str, source: Readable, requests: Mapping[str, Foreseen], workers: Workers) -> Row:
     scans = {step: request.scan for step, request in requests.items() if request.scan is not None}
-    fused, _ = fuse(source, scans, {scan.split: split_code(source, scan.split) for scan in scans.values()})
+    codes = {scan.split: split_code(source, scan.split) for scan in scans.values()}
+    fused, _ = fuse(source, scans, codes)
     kept = KeptStates.of(source)
     read = fused if kept is None else kept.known(fused, load=False).fused
+    apart = tuple(fuse(source, {step: scan}, codes)[0] for step, scan in scans.items())
     planned = plan_pass(source, read, workers)
     return Row(
         name=name,
@@ -151,7 +153,7 @@ def _pass_row(name: str, source: Readable, requests: Mapping[str, Foreseen], wor
         worker_bytes=planned.worker_bytes,
         column_bytes=_column_bytes(source, read),
         source=source,
-        fused=read,
+        parts=apart if read == fused else (read,),
         passes=planned,
     )
 

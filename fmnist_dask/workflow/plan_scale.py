@@ -10,8 +10,9 @@ from fmnist_dask.errors import UsageError
 from fmnist_dask.passes.protocol import Readable
 from fmnist_dask.passes.sizing import TASK_OVERHEAD, Workers
 from fmnist_dask.workflow.plan_rows import Row
-from fmnist_dask.workflow.plan_time import Clock
+from fmnist_dask.workflow.plan_time import Clock, row_seconds
 from fmnist_dask.workflow.planned import PlannedCollection, PlannedIngest
+from fmnist_dask.workflow.schedule import Planned
 
 #: Images that a plan can be made for: beyond, it would list more chunks than this process can hold.
 MOST_IMAGES = 10**11
@@ -91,7 +92,12 @@ def scheduler_load(rows: Sequence[Row], clock: Clock | None) -> dict[str, Any]:
 
 
 def assumptions(
-    rows: Sequence[Row], scale: Scale, workers: Workers, clock: Clock | None, target: Readable
+    rows: Sequence[Row],
+    steps: Sequence[Planned],
+    scale: Scale,
+    workers: Workers,
+    clock: Clock | None,
+    target: Readable,
 ) -> list[str]:
     """What a plan rests on, in sentences."""
     said = []
@@ -106,18 +112,17 @@ def assumptions(
         said.append(f"each of {workers.count:,} workers is as fast as one here, storage and network keep up")
         if clock is not None and (rate := _bytes_a_second(rows, workers, clock)):
             said.append(f"storage gives {rate / 1e9:,.1f} GB/s of pixels in the pass that reads fastest")
-    guessed = [row for row in rows if row.most is not None and row.most > row.times]
-    for row in {row.name: row for row in guessed}.values():
-        said.append(f"“{row.name}” comes {row.times} times ({', '.join(row.steps)}; at most {row.most:,})")
+    guessed: dict[tuple[str, int, int], list[str]] = {}
+    for step in steps:
+        for request in step.requests:
+            if request.most is not None and request.most > request.times:
+                guessed.setdefault((request.name, request.times, request.most), []).append(step.name)
+    for (name, times, most), names in guessed.items():
+        often = "once" if times == 1 else f"{times} times"
+        said.append(f"“{name}” comes {often}, at most {most:,} times ({', '.join(names)})")
     return said
 
 
 def _bytes_a_second(rows: Sequence[Row], workers: Workers, clock: Clock) -> float:
-    from fmnist_dask.workflow.plan_time import row_seconds
-
-    found = [
-        row.bytes_read / seconds
-        for number, row in enumerate(rows)
-        if row.is_pass and (seconds := row_seconds(number, row, clock, workers))
-    ]
+    found = [row.bytes_read / seconds for row in rows if row.is_pass and (seconds := row_seconds(row, clock, workers))]
     return max(found, default=0.0)

@@ -83,7 +83,8 @@ def _first(spec: StepSpec, data: StepInput) -> Iterator[Foreseen]:
     try:
         request = next(algorithm)
         while isinstance(request, Tasks):
-            yield Foreseen(request.name, None, len(request.calls), request.task_bytes, late=request.late)
+            calls, cost, seconds = len(request.calls), request.task_bytes, request.seconds
+            yield Foreseen(request.name, None, calls, cost, seconds=seconds, late=request.late)
             request = algorithm.send(request.expected() if request.expected else [])
         yield Foreseen(FIRST, request)
     except StopIteration:

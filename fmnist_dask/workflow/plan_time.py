@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from fmnist_dask.collection.store import Collection
 from fmnist_dask.passes.calibration import Calibration, IngestRate, Rate, calibrate, nothing, slowness
+from fmnist_dask.passes.fused import FusedScan
+from fmnist_dask.passes.protocol import Readable
 from fmnist_dask.passes.sizing import Workers, row_bytes
 from fmnist_dask.workflow.plan_cluster import PlanningCluster
 from fmnist_dask.workflow.plan_rows import Row
@@ -39,7 +41,7 @@ class Clock:
     read
         Seconds to read and decode a byte.
     rates
-        By position of the row; words where a rate could not be measured.
+        Of each part of a pass over some source; words where a rate could not be measured.
     slowness
         See :func:`~fmnist_dask.passes.calibration.slowness`.
     task_seconds
@@ -50,7 +52,7 @@ class Clock:
 
     ingest: IngestRate | None
     read: float
-    rates: Mapping[int, Rate | str]
+    rates: Mapping[tuple[Readable, FusedScan], Rate | str]
     slowness: float
     task_seconds: float
     startup: float
@@ -64,18 +66,11 @@ def measure(cluster: PlanningCluster, few: Any, rows: Sequence[Row]) -> Clock:
     few
         The collection, or how it would be ingested.
     """
-    positions: dict[int, int] = {}  # by identity of the fused pass: what comes again is measured once
-    passes: list[tuple[Any, int, Any]] = []
-    for number, row in enumerate(rows):
-        if row.fused is not None and row.source is not None and row.tasks:
-            known = next((positions[at] for at in positions if rows[at].fused is row.fused), None)
-            if known is None:
-                known = len(passes)
-                passes.append((row.source, _width(row.source), row.fused))
-            positions[number] = known
-    calibration = Calibration(few, tuple(passes))
+    # What several rows or steps have computed is measured once.
+    parts = list(dict.fromkeys((row.source, part) for row in rows if row.source is not None for part in row.parts))
+    calibration = Calibration(few, tuple((source, _width(source), part) for source, part in parts))
     found = _everywhere(cluster.client, calibrate, calibration)
-    rates = {number: _mean([measured.rates[at] for measured in found]) for number, at in positions.items()}
+    rates = {part: _mean([measured.rates[at] for measured in found]) for at, part in enumerate(parts)}
     ingest = None
     if found[0].ingest is not None:
         ingest = IngestRate(
@@ -129,22 +124,26 @@ def ingest_seconds(row: Row, n: int, clock: Clock, workers: Workers) -> float | 
     return _shared(row.tasks, workers.total_threads, n * clock.ingest.per_row / max(row.tasks, 1), clock)
 
 
-def row_seconds(number: int, row: Row, clock: Clock, workers: Workers) -> float | None:
+def row_seconds(row: Row, clock: Clock, workers: Workers) -> float | None:
     """Of one time of a row; ``None`` where nobody knows."""
     threads = workers.total_threads
     if row.request is not None:
         if row.request.seconds is None:
             return None
         return _shared(row.tasks, threads, row.request.seconds * clock.slowness, clock) + CALLS_SECONDS
-    rate = clock.rates.get(number)
     if not row.tasks:
         return 0.0
-    if not isinstance(rate, Rate) or row.source is None:
+    if row.source is None:
         return None
+    rates = [clock.rates.get((row.source, part)) for part in row.parts]
+    known = [rate for rate in rates if isinstance(rate, Rate)]
+    if len(known) < len(rates):
+        return None
+    # Each sample is read once for all parts.
+    per_row = clock.read * row_bytes(row.source) + sum(rate.per_row for rate in known)
     samples = min(row.chunks * row.source.chunk_rows, row.source.n) / row.tasks
-    per_row = rate.per_row + clock.read * row_bytes(row.source)
-    merging = _shared(row.tasks - 1, threads, rate.per_combine, None)
-    work = _shared(row.tasks, threads, samples * per_row + rate.per_task, clock)
+    merging = _shared(row.tasks - 1, threads, sum(rate.per_combine for rate in known), None)
+    work = _shared(row.tasks, threads, samples * per_row + sum(rate.per_task for rate in known), clock)
     return work + merging + PASS_SECONDS * clock.slowness
 
 

@@ -48,7 +48,7 @@ class PlannedCollection:
     image_shape: tuple[int, ...]
     chunk_rows: int
     class_names: tuple[str, ...]
-    splits: dict[str, int]
+    splits: dict[str, int] = field(hash=False)
     embedding_width: int = 0
     on_embedding: bool = False
     row_dim: str = "sample"

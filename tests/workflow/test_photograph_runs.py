@@ -22,7 +22,8 @@ from fmnist_dask.collection.raster_writing import begin_raster, plan_raster, sto
 from fmnist_dask.collection.sources.photographs import photograph_of
 from fmnist_dask.errors import RunError, UsageError
 from fmnist_dask.kernels.landscape import draw
-from fmnist_dask.terminal import Terminal, print_plan
+from fmnist_dask.terminal import Terminal
+from fmnist_dask.terminal_plan import print_plan
 from fmnist_dask.workflow.load import load_workflow
 from fmnist_dask.workflow.plan import plan_workflow
 from fmnist_dask.workflow.registry import all_steps

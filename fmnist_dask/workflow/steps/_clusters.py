@@ -12,33 +12,71 @@ from fmnist_dask.kernels.seeding import DIRECTIONS, plane_bytes, search_bytes
 from fmnist_dask.models.cluster_scores import Means, Scores, cluster_scores
 from fmnist_dask.models.clusters import Clusters, agreement
 from fmnist_dask.models.kmeans_starts import KMeansOptions, lanes_of, subset_size
-from fmnist_dask.models.silhouette import Silhouette, silhouette
+from fmnist_dask.models.silhouette import LEAST_CALLS, Silhouette, pair_bytes, silhouette
 from fmnist_dask.passes.hashes import values_at
 from fmnist_dask.passes.parameters import SetsParameter
 from fmnist_dask.passes.protocol import Algorithm, Readable, Scan
 from fmnist_dask.passes.reductions.clusters import ClusterSums
-from fmnist_dask.passes.reductions.members import Labelling
+from fmnist_dask.passes.reductions.members import Labelling, NearestCentre
+from fmnist_dask.passes.standin import typical_rows
 from fmnist_dask.passes.together import together
 from fmnist_dask.typing import FloatArray
 from fmnist_dask.workflow.foreseen import Foreseen
 from fmnist_dask.workflow.registry import StepInput
 from fmnist_dask.workflow.steps._names import IMAGE_DIMS, class_table, unit_of
+from fmnist_dask.workflow.steps._seconds import pairs_seconds, plane_seconds, starts_seconds
 
 #: Whether silhouettes are measured: of all images, or of so many at random against all.
 SilhouetteChoice = Literal["none", "exact"] | Annotated[int, pydantic.Field(ge=10)]
 
+#: Iterations of k-means until it has converged, with ordinary images: those of all starts, and of the best in all.
+FIRST_ITERATIONS, ITERATIONS = 2, 20
 
-def foreseen_kmeans(data: StepInput, options: KMeansOptions) -> Iterator[Foreseen]:
-    """The search for starts of a k-means, and its widest iteration."""
+
+def foreseen_kmeans(data: StepInput, options: KMeansOptions, iterations: int = ITERATIONS) -> Iterator[Foreseen]:
+    """The search for starts of a k-means, and its iterations: the first of all starts, then of the best alone."""
     source, d = data.source, data.source.n_features
     k, rows = options.n_clusters, subset_size(source, data.n, options)
     features = rows * d * np.dtype(source.feature_dtype).itemsize
-    yield Foreseen("starts plane", calls=1, task_bytes=plane_bytes(rows, d), shared_bytes=features)
+    seconds = plane_seconds(rows, d)
+    yield Foreseen("starts plane", calls=1, task_bytes=plane_bytes(rows, d), shared_bytes=features, seconds=seconds)
     width = min(DIRECTIONS, d)
     cost = search_bytes(rows, width, k)
-    yield Foreseen("starts", calls=options.n_init, task_bytes=cost, shared_bytes=4 * rows * width)
-    sets = SetsParameter.of([np.zeros((k, d))] * lanes_of(options, d))
-    yield Foreseen("each iteration", Scan({"sums": ClusterSums(sets)}, split=data.split))
+    seconds = starts_seconds(rows, width, k)
+    shared = 4 * rows * width
+    yield Foreseen("starts", calls=options.n_init, task_bytes=cost, shared_bytes=shared, seconds=seconds)
+    centres = typical_rows(source, k)
+    for name, lanes, times in (
+        ("first iterations", lanes_of(options, d), min(FIRST_ITERATIONS, options.max_iter)),
+        ("each iteration", 1, min(iterations, options.max_iter) - FIRST_ITERATIONS),
+    ):
+        if times > 0:
+            scan = Scan({"sums": ClusterSums(SetsParameter.of([centres] * lanes))}, split=data.split)
+            yield Foreseen(name, scan, times=times, most=options.max_iter)
+
+
+def foreseen_measures(data: StepInput, k: int, choice: str | int) -> Iterator[Foreseen]:
+    """Scores by the means of clusters, and silhouettes if they are asked for."""
+    source = data.source
+    centres = typical_rows(source, k)
+    shift = None if source.feature_dtype == "uint8" else np.zeros(source.n_features)
+    reach = float(np.square(centres).sum(axis=1).max()) * 4 + 1.0
+    means = Means(np.full(k, max(1, data.n // k)), centres, shift, max(1, data.n) * reach)
+    labelling = NearestCentre(SetsParameter.of([centres]))
+    yield Foreseen("scores of clusters", Scan({"distances": means.distances(labelling)}, split=data.split))
+    if choice == "none":
+        return
+    rows, n = min(source.chunk_rows, data.n), data.n
+    others = n if choice == "exact" else min(int(choice), n)
+    chunks = -(-n // rows)
+    calls = max(chunks * (chunks + 1) // 2, LEAST_CALLS) if choice == "exact" else chunks
+    yield Foreseen(
+        "silhouettes",
+        calls=calls,
+        task_bytes=pair_bytes(source, k),
+        shared_bytes=4 * source.n,
+        seconds=pairs_seconds(n * others / (2 if choice == "exact" else 1) / calls, source.n_features),
+    )
 
 
 def measure_silhouette(data: StepInput, clusters: Clusters, choice: str | int) -> Algorithm[Silhouette | None]:

@@ -11,41 +11,51 @@ from fmnist_dask.kernels.counter_random import random_bits
 from fmnist_dask.kernels.spread import spread_order
 from fmnist_dask.models.map_others import MapModel
 from fmnist_dask.models.map_quality import map_quality
-from fmnist_dask.models.neighbours import block_rows, pair_bytes, rounds
+from fmnist_dask.models.neighbours import block_rows, calls_of_round, pair_bytes
 from fmnist_dask.passes.parameters import ArrayParameter
 from fmnist_dask.passes.protocol import Algorithm, Column, ColumnArray, Scan
 from fmnist_dask.passes.reductions.codes import cells_of
 from fmnist_dask.passes.reductions.images import ImagesAt
-from fmnist_dask.passes.reductions.rows_at import RowLabels, RowsAt
-from fmnist_dask.passes.reductions.subset import RandomSubset
+from fmnist_dask.passes.reductions.rows_at import RowsAt
 from fmnist_dask.typing import AnyArray, BoolArray, FloatArray, IntArray
 from fmnist_dask.workflow.foreseen import Foreseen
 from fmnist_dask.workflow.registry import StepInput, StepResult
 from fmnist_dask.workflow.steps._names import IMAGE_DIMS
+from fmnist_dask.workflow.steps._seconds import pairs_seconds
 
 #: Cells along each side of the map; the number of those that are nowhere.
 CELLS, NOWHERE = 1280, 2**16 - 1
 #: Room beyond the outermost images, as a share of their range.
 MARGIN = 0.02
+#: Images whose neighbours are looked at, of all.
+MOST_ASKED = 2000
 #: Images, drawn at random, of which some are chosen to be shown; the stream of random numbers they are drawn by.
 CANDIDATES, SHOWN_STREAM = 200_000, 9402
 
 
 def foreseen_rows(data: StepInput, m: int, p: int) -> Iterator[Foreseen]:
-    """A map of m images, p of them landmarks: which they are, and features of the landmarks."""
-    if p == m:
-        yield Foreseen("images to place", Scan({"sample": RandomSubset(m, data.n, data.seed)}, split=data.split))
-    else:
-        yield Foreseen("choice of landmarks", Scan({"rows": RowLabels()}, split=data.split))
-        yield Foreseen("landmarks", Scan({"sample": RowsAt(ArrayParameter(np.arange(p)))}, split=data.split))
+    """A map of m images, p of them landmarks: features of the landmarks, once they are chosen."""
+    if p < m:
+        some = ArrayParameter(np.linspace(0, data.n - 1, p).astype(np.int64))
+        yield Foreseen("landmarks", Scan({"sample": RowsAt(some)}, split=data.split))
 
 
-def foreseen_fit(data: StepInput, name: str, p: int, k: int, fit_bytes: int) -> Iterator[Foreseen]:
+def foreseen_neighbours(data: StepInput, m: int, k: int) -> Foreseen:
+    """K nearest of m samples of each of them: pairs of blocks, in rounds."""
+    size = block_rows(data.source, m)
+    blocks = -(-m // size)
+    pairs = blocks * (blocks + 1) // 2
+    calls = calls_of_round(m, size, k)
+    seconds = pairs_seconds(m * m / 2 / pairs, data.source.n_features) + size * k * 1e-7
+    cost = pair_bytes(data.source, size, k)
+    return Foreseen("neighbours", None, calls, cost, 24 * m, times=max(1, round(pairs / calls)), seconds=seconds)
+
+
+def foreseen_fit(data: StepInput, name: str, p: int, k: int, fit_bytes: int, seconds: float) -> Iterator[Foreseen]:
     """K neighbours of each of p landmarks, and the map of these."""
-    size = block_rows(data.source, p)
-    calls = max((len(pairs) for pairs in rounds(p, size, k)), default=0)
-    yield Foreseen("neighbours", calls=calls, task_bytes=pair_bytes(data.source, size, k), shared_bytes=24 * p)
-    yield Foreseen(name, calls=1, task_bytes=fit_bytes, shared_bytes=8 * p * data.source.n_features)
+    yield foreseen_neighbours(data, p, k)
+    shared = 8 * p * data.source.n_features
+    yield Foreseen(name, calls=1, task_bytes=fit_bytes, shared_bytes=shared, seconds=seconds, late=True)
 
 
 def foreseen_places(data: StepInput, column: Column) -> Foreseen:
@@ -53,10 +63,21 @@ def foreseen_places(data: StepInput, column: Column) -> Foreseen:
     return Foreseen("places of others", Scan(columns={"places": column}, split=data.split))
 
 
-def foreseen_thumbnails(data: StepInput, count: int) -> Iterator[Foreseen]:
-    """Thumbnails of so many images."""
+def foreseen_quality(data: StepInput, m: int, count: int) -> Iterator[Foreseen]:
+    """Thumbnails of so many of m images on a map, and how far neighbours on it are neighbours."""
     if count:
-        yield Foreseen("thumbnails", Scan({"images": ImagesAt(tuple(range(count)))}, split=data.split))
+        yield Foreseen("thumbnails", Scan({"images": ImagesAt(spread_rows(data.n, count))}, split=data.split))
+    chunks = -(-data.source.n // data.source.chunk_rows)
+    cost = 24 * m + 2 * data.source.chunk_rows * (8 * 256 + 12 * data.source.n_features)
+    asked = min(m, MOST_ASKED)
+    yield Foreseen("neighbours on the map", calls=1, task_bytes=2**26 + 64 * m, shared_bytes=16 * m, seconds=4e-6 * m)
+    seconds = pairs_seconds(asked * m / chunks, data.source.n_features)
+    yield Foreseen("ranks", calls=chunks, task_bytes=cost, shared_bytes=24 * m, seconds=seconds)
+
+
+def spread_rows(n: int, count: int) -> tuple[int, ...]:
+    """So many rows, as far apart as images drawn at random are."""
+    return tuple(np.unique(np.linspace(0, max(n - 1, 0), min(count, n)).astype(np.int64)).tolist())
 
 
 def chosen_to_show(rows: IntArray, embedding: AnyArray, count: int, seed: int) -> IntArray:

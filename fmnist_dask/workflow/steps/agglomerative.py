@@ -16,6 +16,7 @@ from fmnist_dask.models.clusters import Clusters, clusters_of, labelled_scan
 from fmnist_dask.models.kmeans_starts import KMeansOptions
 from fmnist_dask.passes.parameters import SetsParameter, grid_scale
 from fmnist_dask.passes.protocol import Algorithm, Scan
+from fmnist_dask.passes.standin import typical_rows
 from fmnist_dask.workflow.foreseen import Foreseen
 from fmnist_dask.workflow.registry import StepInput, StepResult, step
 from fmnist_dask.workflow.steps._clusters import (
@@ -25,26 +26,42 @@ from fmnist_dask.workflow.steps._clusters import (
     cluster_metrics,
     exactness,
     foreseen_kmeans,
+    foreseen_measures,
     measure_clusters,
     silhouette_variables,
 )
 from fmnist_dask.workflow.steps._names import unit_of
+from fmnist_dask.workflow.steps._seconds import ward_seconds
 
 
 def _foresees(
-    data: StepInput, *, n_clusters: int, micro_clusters: int, examples: int, **others: Any
+    data: StepInput,
+    *,
+    n_clusters: int,
+    micro_clusters: int,
+    examples: int,
+    silhouette: SilhouetteChoice,
+    **others: Any,
 ) -> Iterator[Foreseen]:
     """The k-means that makes small clusters, the hierarchy, and what clusters hold."""
     d = data.source.n_features
     m = max(1, min(micro_clusters, data.n))
     if data.n > micro_clusters:
         yield from foreseen_kmeans(data, KMeansOptions(m, n_init=1))
-    yield Foreseen("hierarchy", calls=1, task_bytes=ward_bytes(m), shared_bytes=8 * m * (d + 1))
+    shared = 8 * m * (d + 1)
+    yield Foreseen("hierarchy", None, 1, ward_bytes(m), shared, seconds=ward_seconds(m))
     linkage = np.column_stack([np.zeros(m - 1), np.arange(1, m), np.zeros(m - 1), np.ones(m - 1)]).astype(np.float64)
     model = AgglomerativeModel(
-        np.zeros((m, d)), np.ones(m, dtype=np.int64), linkage, np.zeros(d), data.n, 1.0, data.n <= micro_clusters
+        typical_rows(data.source, m),
+        np.ones(m, dtype=np.int64),
+        linkage,
+        np.zeros(d),
+        data.n,
+        1.0,
+        data.n <= micro_clusters,
     )
     yield Foreseen("members of clusters", _members_scan(model, data, m, examples))
+    yield from foreseen_measures(data, min(n_clusters, m), silhouette)
 
 
 @step(

@@ -15,6 +15,7 @@ from fmnist_dask.models.cluster_scores import Means, labelled_means
 from fmnist_dask.models.clusters import clusters_of, labelled_scan
 from fmnist_dask.models.gaussian_mixture import GaussianMixtureModel, gaussian_mixture
 from fmnist_dask.models.mixture_starts import (
+    FIRST_ITERATIONS,
     GaussianMixtureOptions,
     rounds_of,
     scales_of,
@@ -24,6 +25,7 @@ from fmnist_dask.models.mixture_starts import (
 from fmnist_dask.passes.parameters import SetsParameter, grid_scale
 from fmnist_dask.passes.protocol import Algorithm, Scan
 from fmnist_dask.passes.reductions.gaussians import EMSums, GaussiansParameter, LikelihoodSum, Membership
+from fmnist_dask.passes.standin import typical_rows
 from fmnist_dask.typing import FloatArray
 from fmnist_dask.workflow.foreseen import Foreseen
 from fmnist_dask.workflow.registry import StepInput, StepResult, step
@@ -33,35 +35,58 @@ from fmnist_dask.workflow.steps._clusters import (
     cluster_dataset,
     cluster_metrics,
     exactness,
+    foreseen_measures,
     measure_clusters,
     silhouette_variables,
 )
 from fmnist_dask.workflow.steps._names import unit_of
+from fmnist_dask.workflow.steps._seconds import ITERATIONS_ON_SUBSET, em_seconds, plane_seconds, starts_seconds
 
 Whole = Annotated[int, pydantic.Field(ge=1)]
 Positive = Annotated[float, pydantic.Field(ge=0)]
 
 
+#: Iterations of EM over all images until they have converged, with ordinary ones.
+ITERATIONS = 12
+
+
 def _foresees(
-    data: StepInput, *, n_components: int, covariance_type: Any, n_init: int, examples: int, **others: Any
+    data: StepInput,
+    *,
+    n_components: int,
+    covariance_type: Any,
+    n_init: int,
+    max_iter: int,
+    examples: int,
+    silhouette: SilhouetteChoice,
+    **others: Any,
 ) -> Iterator[Foreseen]:
     """Starts on the subset, an iteration of EM, and what components hold."""
     source, d = data.source, data.source.n_features
     options = GaussianMixtureOptions(max(1, min(n_components, data.n)), covariance_type, n_init=n_init)
     k, rows = options.n_components, subset_size(source, data.n)
     features = rows * d * np.dtype(source.feature_dtype).itemsize
-    yield Foreseen("starts plane", calls=1, task_bytes=plane_bytes(rows, d), shared_bytes=features)
+    seconds = plane_seconds(rows, d)
+    yield Foreseen("starts plane", calls=1, task_bytes=plane_bytes(rows, d), shared_bytes=features, seconds=seconds)
+    full = covariance_type == "full"
     cost = subset_bytes(rows, d, options)
     shared = features + 4 * rows * min(d, DIRECTIONS)
-    yield Foreseen("starts", calls=n_init, task_bytes=cost, shared_bytes=shared)
-    for name, count, _ in rounds_of(n_init):
-        yield Foreseen(name, calls=count, task_bytes=cost, shared_bytes=shared)
-    root = np.ones((k, d)) if covariance_type == "diag" else np.broadcast_to(np.eye(d), (k, d, d))
-    mixture = Gaussians(np.full(k, 1 / k), np.zeros((k, d)), root)
-    sums = EMSums.of(mixture, scales_of(np.zeros(d), np.ones(d), data.n))
-    yield Foreseen("each iteration", Scan({"sums": sums}, split=data.split))
+    seconds = starts_seconds(rows, min(d, DIRECTIONS), k) + em_seconds(rows, d, k, FIRST_ITERATIONS, full)
+    yield Foreseen("starts", calls=n_init, task_bytes=cost, shared_bytes=shared, seconds=seconds)
+    for name, count, iterations in rounds_of(n_init):
+        seconds = em_seconds(rows, d, k, min(iterations, ITERATIONS_ON_SUBSET), full)
+        yield Foreseen(name, calls=count, task_bytes=cost, shared_bytes=shared, seconds=seconds)
+    centres = typical_rows(source, k)
+    width = np.maximum(centres.std(axis=0), 1e-3)
+    root = np.tile(1 / width, (k, 1)) if covariance_type == "diag" else np.tile(np.diag(1 / width), (k, 1, 1))
+    mixture = Gaussians(np.full(k, 1 / k), centres, root)
+    low, high = centres.min(axis=0) - 4 * width, centres.max(axis=0) + 4 * width
+    sums = EMSums.of(mixture, scales_of(low, high, data.n))
+    times = min(ITERATIONS, max_iter)
+    yield Foreseen("each iteration", Scan({"sums": sums}, split=data.split), times=times, most=max_iter)
     model = GaussianMixtureModel(mixture.weight, mixture.mean, np.asarray(root), 0.0, True, data.n, diameter=1.0)
     yield Foreseen("members of components", _members_scan(model, data, examples))
+    yield from foreseen_measures(data, k, silhouette)
 
 
 @step(

@@ -12,6 +12,7 @@ import pydantic
 from fmnist_dask.errors import UsageError, nearest
 from fmnist_dask.kernels.assignment import cell_centres, squared_distances
 from fmnist_dask.models.grid import (
+    BATCH,
     SIDE,
     GridModel,
     Method,
@@ -29,7 +30,9 @@ from fmnist_dask.report.sheets import background_of, enlarged, file_name, png_fi
 from fmnist_dask.typing import AnyArray, FloatArray
 from fmnist_dask.workflow.foreseen import Foreseen
 from fmnist_dask.workflow.registry import StepInput, StepResult, step
+from fmnist_dask.workflow.steps._maps import spread_rows
 from fmnist_dask.workflow.steps._names import IMAGE_DIMS
+from fmnist_dask.workflow.steps._seconds import assignment_seconds, windows_rounds
 
 #: Images where nothing says how many.
 IMAGES = 2500
@@ -120,15 +123,21 @@ def _foresees(
     method: Method,
     **others: Any,
 ) -> Iterator[Foreseen]:
-    """The images, and the assignment of the largest grid."""
+    """Thumbnails, and the assignment of the largest grid."""
     _check(data)
     room = rows * columns if rows and columns else None
     subset = _subset(data, images, _wanted(per, data.source.class_names), room)
-    yield Foreseen("images of the grid", Scan({"sample": subset}, split=data.split))
     m = subset.count
-    yield Foreseen("thumbnails", Scan({"images": ImagesAt(tuple(range(m)))}, split=data.split))
-    exact = method_for(m, method) == "exact"
-    yield Foreseen("assignment", calls=1, task_bytes=exact_bytes(m, m) if exact else window_bytes(SIDE))
+    images_of = ImagesAt(spread_rows(data.n, m))
+    yield Foreseen("thumbnails", Scan({"images": images_of}, split=data.split))
+    if method_for(m, method) == "exact":
+        seconds = assignment_seconds(m)
+        yield Foreseen("assignment", calls=1, task_bytes=exact_bytes(m, m), seconds=seconds, late=True)
+        return
+    windows = -(-m // SIDE**2)
+    rounds, calls = windows_rounds(m), max(1, -(-windows // BATCH))
+    seconds = assignment_seconds(SIDE**2) * windows / calls
+    yield Foreseen("assignment", None, calls, window_bytes(SIDE), times=rounds, seconds=seconds)
 
 
 @step(

@@ -20,11 +20,13 @@ from fmnist_dask.passes.protocol import Algorithm, Readable, Scan
 from fmnist_dask.passes.reductions.clusters import ClusterSums
 from fmnist_dask.passes.reductions.gaussians import EMSums
 from fmnist_dask.passes.reductions.silhouettes import DistancesToClusters
+from fmnist_dask.passes.standin import typical_rows
 from fmnist_dask.passes.together import grouped, merged
 from fmnist_dask.workflow.foreseen import Foreseen
 from fmnist_dask.workflow.registry import StepInput, StepResult, step
-from fmnist_dask.workflow.steps._clusters import SilhouetteChoice
+from fmnist_dask.workflow.steps._clusters import FIRST_ITERATIONS, ITERATIONS, SilhouetteChoice
 from fmnist_dask.workflow.steps._names import unit_of
+from fmnist_dask.workflow.steps._seconds import chains_seconds, em_seconds, plane_seconds
 
 Number = Annotated[int, pydantic.Field(ge=1, le=4096)]
 Mixture = Literal["auto", "none", "full", "diag"]
@@ -33,6 +35,12 @@ KS = (2, 4, 6, 8, 10, 12, 15, 20, 25, 30)
 SCORES = ("inertia", "silhouette", "davies_bouldin", "calinski_harabasz", "log_likelihood", "bic", "aic")
 #: Codes up to which mixtures are fitted unasked: a full covariance has their square.
 FEW_CODES = 64
+
+
+#: Passes of all mixtures over all images until they have converged, with ordinary ones.
+MIXTURE_ITERATIONS = 12
+#: Iterations of each mixture on the subset before that.
+SUBSET_ITERATIONS = 200
 
 
 def _foresees(
@@ -44,33 +52,46 @@ def _foresees(
     largest = max(options.ks)
     rows, width = subset_size(source, data.n, options.kmeans(largest)), min(DIRECTIONS, d)
     features = rows * d * np.dtype(source.feature_dtype).itemsize
-    yield Foreseen("starts plane", calls=1, task_bytes=plane_bytes(rows, d), shared_bytes=features)
+    seconds = plane_seconds(rows, d)
+    yield Foreseen("starts plane", calls=1, task_bytes=plane_bytes(rows, d), shared_bytes=features, seconds=seconds)
     cost = chain_bytes(rows, width, options.ks, 1)
-    yield Foreseen("starts", calls=n_init, task_bytes=cost, shared_bytes=4 * rows * width)
+    seconds = chains_seconds(rows, width, sum(options.ks))
+    yield Foreseen("starts", None, n_init, cost, 4 * rows * width, seconds=seconds)
     lanes = {
-        called(number): Scan({"sums": ClusterSums(_sets((number,) * min(n_init, MOST_LANES), d))}, split=data.split)
+        called(number): Scan(
+            {"sums": ClusterSums(_sets((number,) * min(n_init, MOST_LANES), source))}, split=data.split
+        )
         for number in options.ks
     }
     for group in grouped(lanes, source):
-        yield Foreseen("each iteration", merged(group))
-    yield Foreseen("clusters of all", Scan({"sums": ClusterSums(_sets(options.ks, d))}, split=data.split))
+        scan = merged(group)
+        yield Foreseen("first iterations", scan, times=FIRST_ITERATIONS, most=options.max_iter)
+    one = Scan({"sums": ClusterSums(_sets(options.ks, source))}, split=data.split)
+    yield Foreseen("each iteration", one, times=ITERATIONS, most=options.max_iter)
+    yield Foreseen("clusters of all", Scan({"sums": ClusterSums(_sets(options.ks, source))}, split=data.split))
     if isinstance(silhouette, int):
         sample = ArrayParameter(np.zeros((min(silhouette, data.n), d), dtype=source.feature_dtype))
-        distances = DistancesToClusters(_sets(options.ks, d), sample, 1.0)
+        distances = DistancesToClusters(_sets(options.ks, source), sample, 1.0)
         yield Foreseen("silhouettes", Scan({"silhouettes": distances}, split=data.split))
     kind = _kind(source, mixture)
     if kind != "none":
         cost = subset_bytes(rows, d, GaussianMixtureOptions(largest, kind)) + plane_bytes(rows, d)
-        yield Foreseen("mixtures begin", calls=len(options.ks), task_bytes=cost, shared_bytes=features)
-        root = np.ones((largest, d)) if kind == "diag" else np.broadcast_to(np.eye(d), (largest, d, d))
-        gaussians = Gaussians(np.full(largest, 1 / largest), np.zeros((largest, d)), root)
-        scales = scales_of(np.zeros(d), np.ones(d), data.n)
-        yield Foreseen("largest mixture", Scan({"sums": EMSums.of(gaussians, scales)}, split=data.split))
+        seconds = em_seconds(rows, d, sum(options.ks), SUBSET_ITERATIONS, kind == "full") / len(options.ks)
+        yield Foreseen("mixtures begin", None, len(options.ks), cost, features, seconds=seconds)
+        centres = typical_rows(source, largest)
+        wide = np.maximum(centres.std(axis=0), 1e-3)
+        root = np.tile(1 / wide, (largest, 1)) if kind == "diag" else np.tile(np.diag(1 / wide), (largest, 1, 1))
+        gaussians = Gaussians(np.full(largest, 1 / largest), centres, root)
+        scales = scales_of(centres.min(axis=0) - 4 * wide, centres.max(axis=0) + 4 * wide, data.n)
+        # The pass of all mixtures takes as long as that many of the largest.
+        times = round(MIXTURE_ITERATIONS * sum(options.ks) / largest)
+        scan = Scan({"sums": EMSums.of(gaussians, scales)}, split=data.split)
+        yield Foreseen("largest mixture", scan, times=max(1, times), most=options.max_iter * len(options.ks))
 
 
-def _sets(ks: tuple[int, ...], d: int) -> SetsParameter:
+def _sets(ks: tuple[int, ...], source: Readable) -> SetsParameter:
     """Sets of centres of these sizes."""
-    return SetsParameter.of([np.full((number, d), float(number)) for number in ks])
+    return SetsParameter.of([typical_rows(source, number) for number in ks])
 
 
 @step(

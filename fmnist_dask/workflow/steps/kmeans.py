@@ -20,40 +20,64 @@ from fmnist_dask.passes.parameters import SetsParameter
 from fmnist_dask.passes.protocol import Algorithm, Scan
 from fmnist_dask.passes.reductions.clusters import ClusterSums
 from fmnist_dask.passes.reductions.members import Labelling, MappedCentres, NearestCentre
+from fmnist_dask.passes.standin import typical_rows
 from fmnist_dask.passes.through import Pixels, scan_through, seen, through
 from fmnist_dask.typing import AnyArray
 from fmnist_dask.workflow.foreseen import Foreseen
 from fmnist_dask.workflow.registry import StepInput, StepResult, step
 from fmnist_dask.workflow.steps._clusters import (
+    ITERATIONS,
     SilhouetteChoice,
     centre_variable,
     cluster_dataset,
     cluster_metrics,
     exactness,
     foreseen_kmeans,
+    foreseen_measures,
     measure_clusters,
     silhouette_variables,
 )
 from fmnist_dask.workflow.steps._names import unit_of
 
+#: Seconds and passes over all features that dask-ml's k-means takes, about.
+DASK_ML_SECONDS, DASK_ML_PASSES = 8.0, 60
 Whole = Annotated[int, pydantic.Field(ge=1)]
 
 
 def _foresees(
-    data: StepInput, *, n_clusters: int, n_init: int, init: Any, examples: int, engine: str, polish: bool, **others: Any
+    data: StepInput,
+    *,
+    n_clusters: int,
+    n_init: int,
+    init: Any,
+    max_iter: int,
+    examples: int,
+    engine: str,
+    polish: bool,
+    silhouette: SilhouetteChoice,
+    **others: Any,
 ) -> Iterator[Foreseen]:
     """The search for starts, the widest iteration, and what clusters hold."""
     source, d = data.source, data.source.n_features
-    options = KMeansOptions(max(1, min(n_clusters, data.n)), init, n_init)
+    options = KMeansOptions(max(1, min(n_clusters, data.n)), init, n_init, max_iter)
     k = options.n_clusters
+    centres = typical_rows(source, k)
     if engine == "fmnist-dask":
         yield from foreseen_kmeans(data, options)
-    model = KMeansModel(np.zeros((k, d)), 0, np.zeros(d), None, 1.0, data.n)
-    scan = members_scan(source, model, data.split, examples, 1.0)
+    else:
+        # It holds all features in the memory of the workers, as float32, and what it makes of them.
+        held = 8 * data.n * d
+        seconds = DASK_ML_SECONDS + DASK_ML_PASSES * 4e-9 * data.n * (d + k)
+        yield Foreseen("dask-ml's k-means", calls=1, task_bytes=held, seconds=seconds)
+    squares = float(np.square(centres).sum(axis=1).max()) * max(1, data.n)
+    model = KMeansModel(centres, 0, np.zeros(d), None, squares, data.n)
+    scan = members_scan(source, model, data.split, examples, unit_of(source))
     yield Foreseen("members of clusters", scan)
     if polish and source.feature_dtype != "uint8":
         sums = ClusterSums(SetsParameter.of([np.zeros((k, source.image_bytes))]))
-        yield Foreseen("each iteration among pixels", scan_through(Scan({"sums": sums}, split=data.split), Pixels()))
+        scan = scan_through(Scan({"sums": sums}, split=data.split), Pixels())
+        yield Foreseen("each iteration among pixels", scan, times=min(ITERATIONS, max_iter), most=max_iter)
+    yield from foreseen_measures(data, k, silhouette)
 
 
 @step(

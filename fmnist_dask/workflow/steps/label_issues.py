@@ -10,25 +10,21 @@ import pydantic
 
 from fmnist_dask.kernels.garments import WRONG_LABEL
 from fmnist_dask.models.label_issues import LabelIssues, Retrieval, label_issues, retrieval
-from fmnist_dask.models.neighbours import block_rows, pair_bytes, rounds
 from fmnist_dask.passes.hashes import values_at
 from fmnist_dask.passes.protocol import Algorithm, Readable, Scan
 from fmnist_dask.passes.reductions.images import ImagesAt
 from fmnist_dask.typing import AnyArray, BoolArray, IntArray
 from fmnist_dask.workflow.foreseen import Foreseen
 from fmnist_dask.workflow.registry import StepInput, StepResult, step
+from fmnist_dask.workflow.steps._maps import foreseen_neighbours, spread_rows
 from fmnist_dask.workflow.steps._names import IMAGE_DIMS, label_names, unit_of
 
 
 def _foresees(data: StepInput, *, n_neighbors: int, examples: int, shown: int, **others: Any) -> Iterator[Foreseen]:
     """The largest round of comparisons, and the pictures of candidates and their neighbours."""
-    size = block_rows(data.source, data.n)
-    calls = max((len(pairs) for pairs in rounds(data.n, size, n_neighbors)), default=0)
-    yield Foreseen(
-        "neighbours", calls=calls, task_bytes=pair_bytes(data.source, size, n_neighbors), shared_bytes=24 * data.n
-    )
-    pictures = min(data.n, examples * (1 + min(shown, n_neighbors)))
-    yield Foreseen("pictures of candidates", Scan({"images": ImagesAt(tuple(range(pictures)))}, split=data.split))
+    yield foreseen_neighbours(data, data.n, n_neighbors)
+    pictures = spread_rows(data.n, examples * (1 + min(shown, n_neighbors)))
+    yield Foreseen("pictures of candidates", Scan({"images": ImagesAt(pictures)}, split=data.split))
 
 
 @step(

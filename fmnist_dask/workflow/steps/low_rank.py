@@ -26,6 +26,7 @@ from fmnist_dask.passes.reductions.low_rank import CodeMoments, FilledMoments, M
 from fmnist_dask.passes.reductions.mixture import GroupMoments, MixtureImputer, MixtureParameter
 from fmnist_dask.passes.reductions.pairs import ObservedSubset
 from fmnist_dask.passes.reductions.subset import subset_rows
+from fmnist_dask.passes.standin import typical_rows
 from fmnist_dask.typing import AnyArray
 from fmnist_dask.workflow.foreseen import Foreseen
 from fmnist_dask.workflow.registry import StepInput, StepResult, step
@@ -38,6 +39,10 @@ Regularizations = Literal["noise", "none", "quadratic", "non-negative"]
 EM_PASSES, TURNS = 5, 50
 
 
+#: Passes until a model has converged, with ordinary images: of EM, and of turns; and at most.
+EM_PASSES, TURNS, MOST_TURNS = 7, 40, 1000
+
+
 def _by_pairs(d: int, regularization: str) -> bool:
     """Whether moments of pairs of features do, or codes and archetypes are to be found in turns."""
     return d <= MOST_EXACT_FEATURES and regularization != "non-negative"
@@ -48,18 +53,25 @@ def _foresees(
     *,
     rank: int,
     regularization: Regularizations,
+    max_iter: int | None,
     groups: int,
     impute: bool | str = True,
     **others: Any,
 ) -> Iterator[Foreseen]:
-    """A pass of EM, and the one that scores and fills in."""
+    """Passes of EM, where pixels are missing, and the one that scores and fills in."""
     d = data.source.n_features
     k = min(rank, d, max(data.n, 1))
-    model = ModelParameter.of(np.zeros(d), np.ones(d), np.zeros((k, d)), 1.0)
-    if _by_pairs(d, regularization):
-        yield Foreseen("each pass of EM", Scan({"filled": FilledMoments(model, rounder(1.0))}, split=data.split))
-    else:
-        yield Foreseen("each turn", Scan({"codes": CodeMoments(model, rounder(1.0))}, split=data.split))
+    archetypes = (typical_rows(data.source, k) - 128.0) / (255.0 * d**0.5)
+    model = ModelParameter.of(np.full(d, 0.3), np.ones(d), archetypes, 1.0)
+    # Complete images have an exact answer.
+    gaps = not getattr(data.source, "is_complete", True)
+    if not _by_pairs(d, regularization):
+        scan, times = Scan({"codes": CodeMoments(model, rounder(1.0))}, split=data.split), min(TURNS, max_iter or TURNS)
+        yield Foreseen("each turn", scan, times=times, most=max_iter or MOST_TURNS)
+    elif gaps:
+        scan = Scan({"filled": FilledMoments(model, rounder(1.0))}, split=data.split)
+        times = min(EM_PASSES, max_iter or EM_PASSES)
+        yield Foreseen("each pass of EM", scan, times=times, most=max_iter or MOST_TURNS)
     scale = ArrayParameter(np.ones(d, np.float32))
     imputer: AnyImputer = Imputer(model, scale)
     if groups > 1:
@@ -69,9 +81,13 @@ def _foresees(
         yield Foreseen("each pass of groups", Scan({"groups": GroupMoments(mixture, 1.0)}, split=data.split))
         imputer = MixtureImputer(mixture, scale, model)
     yield Foreseen("filling in", Scan({}, {"codes": Imputed(imputer, images=bool(impute))}))
-    means = (ArrayParameter(np.zeros(d, np.float32)), ArrayParameter(np.zeros((1, d), np.float32)))
-    scores = ImputationScores((imputer,) * len(_ranks(k)), *means)
-    yield Foreseen("scoring", Scan({"scores": scores}, split=data.split))
+    means = (
+        ArrayParameter(np.zeros(d, np.float32)),
+        ArrayParameter(np.zeros((max(1, len(data.source.class_names)), d), np.float32)),
+    )
+    if getattr(data.source, "fraction", 0.0):
+        scores = ImputationScores((imputer,) * len(_ranks(k)), *means)
+        yield Foreseen("scoring", Scan({"scores": scores}, split=data.split))
 
 
 @step(

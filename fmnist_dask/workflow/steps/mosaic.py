@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from fmnist_dask.passes.reductions.subset import RandomSubset
 from fmnist_dask.report.figures.categories import NONE_COLOUR, category_colours
 from fmnist_dask.report.sheets import background_of, enlarged, png_file, sheet, tinted
 from fmnist_dask.typing import AnyArray
-from fmnist_dask.workflow.foreseen import Foreseen
 from fmnist_dask.workflow.registry import StepInput, StepResult, step
 from fmnist_dask.workflow.steps._names import IMAGE_DIMS, class_table
 
@@ -25,17 +23,11 @@ def _scan(data: StepInput, cells: int) -> Scan:
     return Scan({"sample": sample, "sums": ClassSums()}, split=data.split)
 
 
-def _foresees(data: StepInput, *, rows: int, columns: int, **others: Any) -> Iterator[Foreseen]:
-    """The only pass."""
-    yield Foreseen("random images and class means", _scan(data, rows * columns))
-
-
 @step(
     "mosaic",
     figures="fmnist_dask.workflow.figures.mosaic:figures",
     libraries=("numpy", "pillow"),
     accepts=("images",),
-    foresees=_foresees,
 )
 def mosaic_step(
     data: StepInput,

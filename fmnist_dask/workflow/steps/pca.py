@@ -37,7 +37,8 @@ def _foresees(
     if engine == "fmnist-dask" and not is_exact(solver, d):
         mean = ArrayParameter(np.zeros(d))
         basis = ArrayParameter(np.zeros((d, sketch_width(data.n, d, k))))
-        yield Foreseen(f"each of {ROUNDS} rounds", Scan({"sketch": Sketch(mean, basis, mean)}, split=data.split))
+        scan = Scan({"sketch": Sketch(mean, basis, mean)}, split=data.split)
+        yield Foreseen(f"each of {ROUNDS} rounds", scan, times=ROUNDS)
     column = Codes(ArrayParameter(np.zeros(d)), ArrayParameter(np.zeros((d, k))))
     yield Foreseen("projection", Scan({}, {"codes": column}))
 

@@ -43,6 +43,7 @@ from fmnist_dask.workflow.steps._quantize import (
     pictures_of,
     preview_step,
 )
+from fmnist_dask.workflow.steps._seconds import palette_seconds
 
 #: Images of a collection that the report shows.
 EXAMPLES = 12
@@ -85,9 +86,12 @@ def _foresees(
     held = most * (4 + 8 * (2 + 2 * channels)) + 24 * most
     if palette == "each":
         return  # all in the first pass
-    yield Foreseen("palettes", calls=len(names), task_bytes=choosing_bytes(most), shared_bytes=held)
+    seconds = palette_seconds(most)
+    yield Foreseen("merge tree", None, 1, choosing_bytes(most), held, seconds=seconds)
+    yield Foreseen("palettes", None, len(names), choosing_bytes(most), held, seconds=seconds)
     # Of 8 bits the table of all colours is largest: few distinct ones are told apart however many pixels there are.
-    counted = Counted(ArrayParameter(np.zeros(most, dtype=np.uint32)), BITS, channels)
+    codes = np.linspace(0, 256**channels - 1, most).astype(np.uint32)
+    counted = Counted(ArrayParameter(codes), BITS, channels)
     images = tuple(
         PaletteImage(name, ArrayParameter(np.zeros(most, np.uint8)), ArrayParameter(np.zeros((k, channels), np.uint8)))
         for name, _, k in names

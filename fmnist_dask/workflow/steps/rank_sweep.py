@@ -14,6 +14,7 @@ from fmnist_dask.passes.protocol import Algorithm
 from fmnist_dask.passes.sizing import row_bytes
 from fmnist_dask.workflow.foreseen import Foreseen
 from fmnist_dask.workflow.registry import StepInput, StepResult, step
+from fmnist_dask.workflow.steps._seconds import boosting_seconds, factor_seconds, forest_seconds
 
 Rank = Annotated[int, pydantic.Field(ge=1)]
 RANKS = (2, 4, 8, 16, 32, 64, 128, 256)
@@ -36,11 +37,17 @@ def _foresees(
     shared = n * (row_bytes(data.source) + 4)
     fitting = tuple(rank for rank in ranks if rank <= d)
     if fitting:
-        yield Foreseen("factors", calls=1 if leaky else folds, task_bytes=factor_bytes(n, d), shared_bytes=shared)
+        calls, cost, seconds = 1 if leaky else folds, factor_bytes(n, d), factor_seconds(n, d)
+        yield Foreseen("factors", None, calls, cost, shared, seconds=seconds, late=True)
     for rank in (*fitting, *([0] if raw else [])):
         calls = folds * sum(1 if name == "boosting" else -(-trees // TREES_A_CALL) for name in classifiers)
         need = max(training_bytes(n, d, rank or d, classes, name) for name in classifiers)
-        yield Foreseen(f"classifiers of {f'rank {rank}' if rank else 'all values'}", None, calls, need, shared)
+        work = sum(
+            boosting_seconds(n, rank or d, classes) if name == "boosting" else forest_seconds(n, rank or d, trees)
+            for name in classifiers
+        )
+        title = f"classifiers of {f'rank {rank}' if rank else 'all values'}"
+        yield Foreseen(title, None, calls, need, shared, seconds=folds * work / calls, late=True)
 
 
 @step(

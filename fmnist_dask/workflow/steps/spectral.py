@@ -13,12 +13,20 @@ from fmnist_dask.models.cluster_scores import Means, scores_of
 from fmnist_dask.models.clusters import Clusters, clusters_of, labelled_scan
 from fmnist_dask.models.kmeans import KMeansModel
 from fmnist_dask.models.kmeans_starts import KMeansOptions
-from fmnist_dask.models.spectral import SpectralModel, SpectralOptions, landmarks_of, spectral
+from fmnist_dask.models.spectral import (
+    LANDMARK_ITERATIONS,
+    SUBSET_PER_LANDMARK,
+    SpectralModel,
+    SpectralOptions,
+    landmarks_of,
+    spectral,
+)
 from fmnist_dask.passes.parameters import ArrayParameter, SetsParameter, grid_scale
 from fmnist_dask.passes.protocol import Algorithm, Scan
 from fmnist_dask.passes.reductions.clusters import ClusterSums
 from fmnist_dask.passes.reductions.labelled import LabelledSums
 from fmnist_dask.passes.reductions.landmarks import AffinityProducts, LandmarkCoordinates, LandmarksParameter
+from fmnist_dask.passes.standin import typical_rows
 from fmnist_dask.passes.through import scan_through
 from fmnist_dask.typing import FloatArray
 from fmnist_dask.workflow.foreseen import Foreseen
@@ -29,30 +37,52 @@ from fmnist_dask.workflow.steps._clusters import (
     cluster_dataset,
     cluster_metrics,
     foreseen_kmeans,
+    foreseen_measures,
     measure_silhouette,
     silhouette_variables,
 )
 from fmnist_dask.workflow.steps._names import unit_of
+from fmnist_dask.workflow.steps._seconds import eigen_seconds
+
+#: Iterations of k-means among eigenvectors, with ordinary images.
+SPECTRAL_ITERATIONS = 8
 
 
 def _foresees(
-    data: StepInput, *, n_clusters: int, n_landmarks: int, n_neighbors: int, n_init: int, examples: int, **others: Any
+    data: StepInput,
+    *,
+    n_clusters: int,
+    n_landmarks: int,
+    n_neighbors: int,
+    n_init: int,
+    max_iter: int,
+    examples: int,
+    silhouette: SilhouetteChoice,
+    **others: Any,
 ) -> Iterator[Foreseen]:
     """The k-means that places landmarks, their products, the clusters among eigenvectors, and what these hold."""
     d = data.source.n_features
     p = max(1, landmarks_of(data.n, n_landmarks))
     k = min(n_clusters, p)
-    yield from foreseen_kmeans(data, KMeansOptions(p, "random", 1))
-    landmarks = LandmarksParameter(ArrayParameter(np.zeros((p, d))), min(n_neighbors, p), 1.0)
+    placing = KMeansOptions(p, "random", 1, swaps=False, per_cluster=SUBSET_PER_LANDMARK)
+    yield from foreseen_kmeans(data, placing, LANDMARK_ITERATIONS)
+    centres = typical_rows(data.source, p)
+    width = max(float(centres.std()) * d**0.5, 1e-3)
+    landmarks = LandmarksParameter(ArrayParameter(centres), min(n_neighbors, p), width)
     yield Foreseen("affinities", Scan({"products": AffinityProducts(landmarks)}, split=data.split))
-    yield Foreseen("eigenvectors", calls=1, task_bytes=48 * p * p, shared_bytes=8 * p * p)
-    coordinates = LandmarkCoordinates(landmarks, ArrayParameter(np.zeros((p, k))))
-    among = Scan({"sums": ClusterSums(SetsParameter.of([np.zeros((k, k))] * min(n_init, 8)))}, split=data.split)
-    yield Foreseen("each iteration among eigenvectors", scan_through(among, coordinates))
-    clusters = KMeansModel(np.zeros((k, k)), 0, np.zeros(k), None, 1.0, data.n)
-    model = SpectralModel(coordinates, np.ones(k), clusters, 1.0, data.n, np.zeros(d), np.ones(d))
-    means = Means(np.ones(k, dtype=np.int64), np.zeros((k, d)), None, 1.0)
+    yield Foreseen("eigenvectors", calls=1, task_bytes=48 * p * p, shared_bytes=8 * p * p, seconds=eigen_seconds(p))
+    coordinates = LandmarkCoordinates(landmarks, ArrayParameter(np.eye(p, k)))
+    among = Scan({"sums": ClusterSums(SetsParameter.of([np.eye(k)] * min(n_init, 8)))}, split=data.split)
+    times = min(SPECTRAL_ITERATIONS, max_iter)
+    scan = scan_through(among, coordinates)
+    yield Foreseen("each iteration among eigenvectors", scan, times=times, most=max_iter)
+    clusters = KMeansModel(np.eye(k), 0, np.zeros(k), None, 1.0, data.n)
+    reach = 4 * float(np.square(centres).sum(axis=1).max()) + 1.0
+    model = SpectralModel(coordinates, np.ones(k), clusters, reach**0.5, data.n, np.zeros(d), np.ones(d))
+    some = typical_rows(data.source, k)
+    means = Means(np.full(k, max(1, data.n // k)), some, some.mean(axis=0), max(1, data.n) * reach)
     yield Foreseen("members of clusters", _members_scan(model, data, means, examples))
+    yield from foreseen_measures(data, k, silhouette)
 
 
 @step(

@@ -18,10 +18,11 @@ from fmnist_dask.workflow.registry import StepInput, StepResult, step
 from fmnist_dask.workflow.steps._maps import (
     foreseen_fit,
     foreseen_places,
+    foreseen_quality,
     foreseen_rows,
-    foreseen_thumbnails,
     result_of_map,
 )
+from fmnist_dask.workflow.steps._seconds import tsne_seconds
 
 
 def _foresees(
@@ -30,6 +31,7 @@ def _foresees(
     images: int | None,
     landmarks: int,
     perplexity: float,
+    n_iter: int,
     placing_iter: int,
     shown: int,
     **others: Any,
@@ -40,11 +42,19 @@ def _foresees(
     perplexity = min(perplexity, max(p - 1, 1) / 3)
     yield from foreseen_rows(data, m, p)
     k = neighbours_of(p, perplexity)
-    yield from foreseen_fit(data, "t-SNE", p, k, embedding_bytes(p, d, perplexity))
+    seconds = tsne_seconds(p, n_iter + TSNEOptions.early_exaggeration_iter)
+    yield from foreseen_fit(data, "t-SNE", p, k, embedding_bytes(p, d, perplexity), seconds)
+        data,
+        "t-SNE",
+        p,
+        k,
+        embedding_bytes(p, d, perplexity),
+        tsne_seconds(p, n_iter + TSNEOptions.early_exaggeration_iter),
+    )
     if p < m:
         bits, shift = ArrayParameter(np.zeros(-(-data.source.n // 8), np.uint8)), ArrayParameter(np.zeros(d))
         yield foreseen_places(data, MapPlaces(Landmarks.of_size(p, d), bits, shift, 1.0, placing_iter))
-    yield from foreseen_thumbnails(data, min(shown, m))
+    yield from foreseen_quality(data, m, min(shown, m))
 
 
 @step(

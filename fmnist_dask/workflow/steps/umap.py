@@ -19,10 +19,11 @@ from fmnist_dask.workflow.registry import StepInput, StepResult, step
 from fmnist_dask.workflow.steps._maps import (
     foreseen_fit,
     foreseen_places,
+    foreseen_quality,
     foreseen_rows,
-    foreseen_thumbnails,
     result_of_map,
 )
+from fmnist_dask.workflow.steps._seconds import umap_seconds
 
 
 def _foresees(
@@ -31,6 +32,7 @@ def _foresees(
     images: int | None,
     landmarks: int,
     n_neighbors: int,
+    n_epochs: int | None,
     placing_epochs: int,
     shown: int,
     **others: Any,
@@ -40,12 +42,19 @@ def _foresees(
     p = min(m, landmarks)
     k = neighbours_of(p, n_neighbors)
     yield from foreseen_rows(data, m, p)
-    yield from foreseen_fit(data, "UMAP", p, max(k - 1, min(p - 1, PLACING)), embedding_bytes(p, d, k))
+    yield from foreseen_fit(
+        data,
+        "UMAP",
+        p,
+        max(k - 1, min(p - 1, PLACING)),
+        embedding_bytes(p, d, k),
+        umap_seconds(p, n_epochs or (200 if p > 10_000 else 500), k),
+    )
     if p < m:
         placing = placing_of(UMAPOptions(n_neighbors, placing_epochs=placing_epochs), k, 1.0, 1.0)
         bits, shift = ArrayParameter(np.zeros(-(-data.source.n // 8), np.uint8)), ArrayParameter(np.zeros(d))
         yield foreseen_places(data, UMAPPlaces(Landmarks.of_size(p, d), bits, shift, 1.0, placing))
-    yield from foreseen_thumbnails(data, min(shown, m))
+    yield from foreseen_quality(data, m, min(shown, m))
 
 
 @step(
