@@ -44,13 +44,6 @@ def _foresees(
     k = neighbours_of(p, perplexity)
     seconds = tsne_seconds(p, n_iter + TSNEOptions.early_exaggeration_iter)
     yield from foreseen_fit(data, "t-SNE", p, k, embedding_bytes(p, d, perplexity), seconds)
-        data,
-        "t-SNE",
-        p,
-        k,
-        embedding_bytes(p, d, perplexity),
-        tsne_seconds(p, n_iter + TSNEOptions.early_exaggeration_iter),
-    )
     if p < m:
         bits, shift = ArrayParameter(np.zeros(-(-data.source.n // 8), np.uint8)), ArrayParameter(np.zeros(d))
         yield foreseen_places(data, MapPlaces(Landmarks.of_size(p, d), bits, shift, 1.0, placing_iter))
