@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from fmnist_dask.errors import LostClusterError
 from fmnist_dask.passes.protocol import Algorithm, Engine, PassProgress, Readable, Request, Scan, Tasks
 from fmnist_dask.passes.through import scan_through
 from fmnist_dask.workflow.journal import StepJournal
 from fmnist_dask.workflow.masking import base_of
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -66,7 +68,7 @@ def advance(engine: Engine, more: Callable[[], Iterable[Running]], callbacks: Ca
 
     Tasks go first, until every algorithm either has ended or waits for a scan; then all that read the same source share
     one pass. Late tasks wait until no scan is waited for. An algorithm that raises does not stop the others; of a pass
-    that fails, each of those that shared it gets one of its own.
+    that fails, those that shared it are read for in halves, down to each by itself.
 
     Raises
     ------
@@ -166,7 +168,7 @@ def _seen(source: Readable, scan: Scan) -> Scan:
 
 
 def _share_pass(engine: Engine, items: list[Running], callbacks: Callbacks) -> tuple[list[Running], list[Running]]:
-    """One pass for all; where that is too much for the workers, or fails, a pass for each.
+    """One pass for all; where that is too much for the workers, or fails, one for each half of them, and so on.
 
     What one of them cannot do without, a chunk that is damaged or a reduction that fails, may not concern the others.
     """
@@ -174,8 +176,14 @@ def _share_pass(engine: Engine, items: list[Running], callbacks: Callbacks) -> t
         return _run(items, partial(_scan, engine, items, callbacks), callbacks)
     except _ApartError:
         pass
-    outcomes = [_share_pass(engine, [item], callbacks) for item in items]
+    outcomes = [_share_pass(engine, part, callbacks) for part in halves(items)]
     return [item for done, _ in outcomes for item in done], [item for _, broken in outcomes for item in broken]
+
+
+def halves(items: Sequence[T]) -> tuple[list[T], list[T]]:
+    """The first half of some things, and the rest."""
+    middle = len(items) // 2
+    return list(items[:middle]), list(items[middle:])
 
 
 def _teller(items: list[Running], callbacks: Callbacks) -> Callable[[PassProgress], None]:

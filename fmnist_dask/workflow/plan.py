@@ -96,7 +96,7 @@ class _Plan:
     def rows(self, workers: Workers) -> list[Row]:
         """All work, in order; sized once."""
         if self._rows is None:
-            with refused_with_advice(self.workflow, self.chosen, self.target, workers, self.ingest is not None):
+            with refused_with_advice(self.workflow, self.chosen, self.target, workers, self.ingest):
                 first = [] if self.ingest is None else [ingest_row(self.ingest, workers)]
                 self.steps = planned_steps(self.workflow, self.chosen, self.target)
                 self._rows = first + rows_of(schedule(self.steps), workers)

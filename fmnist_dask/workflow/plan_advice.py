@@ -14,9 +14,9 @@ from fmnist_dask.passes.protocol import Readable
 from fmnist_dask.passes.sizing import Workers
 from fmnist_dask.workflow.model import Workflow
 from fmnist_dask.workflow.order import arguments_of
-from fmnist_dask.workflow.plan_rows import rows_of
+from fmnist_dask.workflow.plan_rows import ingest_row, rows_of
 from fmnist_dask.workflow.plan_steps import planned_steps
-from fmnist_dask.workflow.planned import PlannedCollection
+from fmnist_dask.workflow.planned import PlannedIngest
 from fmnist_dask.workflow.registry import find_step
 from fmnist_dask.workflow.schedule import schedule
 
@@ -28,14 +28,14 @@ NO_SIZES = {"seed", "random_state", "max_iter", "n_init"}
 
 @contextlib.contextmanager
 def refused_with_advice(
-    workflow: Workflow, chosen: Sequence[str], target: Readable, workers: Workers, to_be_made: bool
+    workflow: Workflow, chosen: Sequence[str], target: Readable, workers: Workers, ingest: PlannedIngest | None
 ) -> Iterator[None]:
     """Say what would fit, of what does not.
 
     Parameters
     ----------
-    to_be_made
-        Whether the collection is not there yet, so that its chunks can still be chosen.
+    ingest
+        Where the collection is not there yet, so that its chunks can still be chosen.
     """
     try:
         yield
@@ -43,8 +43,8 @@ def refused_with_advice(
         advice = []
         if error.step is not None:
             advice = _smaller_values(workflow, error.step, target, workers)
-        if to_be_made and isinstance(target, PlannedCollection):
-            advice += _smaller_chunks(workflow, error.step, target, workers)
+        if ingest is not None:
+            advice += _smaller_chunks(workflow, chosen, ingest, workers)
         found = MemoryLimitError(error.message, "; or ".join([*advice, *([error.remedy] if error.remedy else [])]))
         found.step = error.step
         raise found from error
@@ -104,14 +104,18 @@ def _largest(fits: Callable[[int], bool], value: int) -> int | None:
     return low
 
 
-def _smaller_chunks(workflow: Workflow, step: str | None, target: PlannedCollection, workers: Workers) -> list[str]:
-    """Chunks of which tasks would fit."""
-    names = [step] if step is not None else list(workflow.steps)
+def _smaller_chunks(workflow: Workflow, chosen: Sequence[str], ingest: PlannedIngest, workers: Workers) -> list[str]:
+    """Chunks of which all tasks would fit."""
+    target = ingest.target
     rows = target.chunk_rows
     while rows > ROW_MULTIPLE:
         rows = max(ROW_MULTIPLE, rows // 2 // ROW_MULTIPLE * ROW_MULTIPLE)
         smaller = replace(target, chunk_rows=rows)
-        if all(_fits(workflow, name, smaller, workers) for name in names):
+        making = replace(ingest, task_bytes=ingest.task_bytes * rows // target.chunk_rows)
+        with contextlib.suppress(MemoryLimitError):
+            ingest_row(making, workers)
+            if not all(_fits(workflow, name, smaller, workers) for name in chosen):
+                continue
             mebibytes = rows * math.prod(target.image_shape) / 2**20
             return [f"--source-option chunk_mib={mebibytes:.3g} would fit"]
     return []

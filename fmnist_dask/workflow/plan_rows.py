@@ -15,6 +15,7 @@ from fmnist_dask.passes.fused import FusedScan, fuse
 from fmnist_dask.passes.kept import KeptStates
 from fmnist_dask.passes.protocol import Readable
 from fmnist_dask.passes.sizing import PassPlan, Workers, check_memory, plan_pass, row_bytes
+from fmnist_dask.workflow.advance import halves
 from fmnist_dask.workflow.foreseen import Foreseen
 from fmnist_dask.workflow.plan_steps import FIRST
 from fmnist_dask.workflow.planned import PlannedIngest
@@ -120,12 +121,9 @@ def _pass_rows(work: Work, workers: Workers) -> Iterator[Row]:
     except MemoryLimitError as error:
         if len(work.requests) == 1:
             raise _with_step(error, next(iter(work.requests))) from error
-    # As the runner does: what is too much together goes through passes of its own.
-    for name, request in work.requests.items():
-        try:
-            yield _pass_row(request.name, work.source, {name: request}, workers)
-        except MemoryLimitError as error:
-            raise _with_step(error, name) from error
+    # As the runner does: what is too much together goes through two passes.
+    for part in halves(list(work.requests.items())):
+        yield from _pass_rows(replace(work, requests=dict(part)), workers)
 
 
 def _with_step(error: MemoryLimitError, step: str) -> MemoryLimitError:

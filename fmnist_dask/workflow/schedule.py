@@ -122,6 +122,8 @@ class _Schedule:
         """One pass for all that read the same, as often as nothing changes."""
         groups: list[list[_Step]] = []
         for step in self.running.values():
+            if step.request is None or step.request.scan is None:
+                continue  # its calls are late ones
             group = next((g for g in groups if g[0].planned.source == step.planned.source), None)
             if group is None:
                 groups.append([step])

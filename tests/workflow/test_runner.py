@@ -17,10 +17,8 @@ from fmnist_dask.cluster.config import load_cluster
 from fmnist_dask.cluster.connect import Connection
 from fmnist_dask.collection.lease import Lease
 from fmnist_dask.collection.sources.garments import Garments
-from fmnist_dask.errors import FmnistDaskError, MemoryLimitError, RunError, UsageError
+from fmnist_dask.errors import FmnistDaskError, RunError, UsageError
 from fmnist_dask.kernels import garments
-from fmnist_dask.workflow.load import find_workflow, load_workflow
-from fmnist_dask.workflow.plan import plan_workflow
 from fmnist_dask.workflow.plan_workers import planned_workers
 from fmnist_dask.workflow.registry import StepInput, StepResult, all_steps, step
 
@@ -332,31 +330,6 @@ def test_notebook_views(first: fmnist_dask.Run) -> None:
 def test_tables_hold_typed_columns_first(first: fmnist_dask.Run) -> None:
     schema = pq.read_schema(first.path / "tables" / "suspicious.parquet")
     assert schema.names[:4] == ["sample", "source_name", "split", "label"]
-
-
-@pytest.mark.slow
-def test_a_plan_predicts_the_pass_and_refuses_what_does_not_fit(tmp_path: Path) -> None:
-    workflow = load_workflow(find_workflow("explore"), source_options={"n": "200000"})
-    plan = plan_workflow(workflow, store=tmp_path / "c.zarr")
-    names = [row["name"] for row in plan["work"]]
-    assert names[:2] == ["ingest", "pass 1"]
-    assert {"projection", "starts plane", "starts", "each iteration", "members of clusters"} <= set(names)
-    assert plan["work"][1]["bytes_read"] == 200_000 * 784
-    assert plan["work"][1]["chunks"] == -(-200_000 // 21_504)
-    assert not (tmp_path / "c.zarr").exists()
-    many = plan_workflow(
-        load_workflow(find_workflow("explore"), settings=["clusters.n_clusters=2000"]), store=tmp_path / "c.zarr"
-    )
-    rows = {row["name"]: row["worker_bytes"] for row in many["work"]}
-    # What a worker holds of the centres: as sent, and loaded.
-    assert rows["each iteration"] > rows["projection"] + 2 * 8 * 8 * 2000 * 784
-    assert many["peak_worker_bytes"] == max(rows.values())
-    small = tmp_path / "small.yaml"
-    small.write_text("kwargs: {memory_limit: 200MiB, threads_per_worker: 1}\nscale: 2\n")
-    with pytest.raises(MemoryLimitError) as caught:
-        plan_workflow(workflow, cluster=small, store=tmp_path / "c.zarr")
-    assert "200 MiB" in str(caught.value)
-    assert "memory" in str(caught.value.remedy)
 
 
 def test_the_source_of_garments_says_that_it_is_synthetic() -> None:

@@ -78,7 +78,12 @@ def _foresees(
         arrays = (np.zeros((groups, d), np.float32), np.zeros((groups, d, d), np.float32), np.zeros(groups))
         centre, precision, weight = (ArrayParameter(array) for array in arrays)
         mixture = MixtureParameter(centre, precision, weight, model)
-        yield Foreseen("each pass of groups", Scan({"groups": GroupMoments(mixture, 1.0)}, split=data.split))
+        yield Foreseen(
+            "each pass of groups",
+            Scan({"groups": GroupMoments(mixture, 1.0)}, split=data.split),
+            times=min(EM_PASSES, max_iter or EM_PASSES),
+            most=max_iter or MOST_TURNS,
+        )
         imputer = MixtureImputer(mixture, scale, model)
     yield Foreseen("filling in", Scan({}, {"codes": Imputed(imputer, images=bool(impute))}))
     means = (
