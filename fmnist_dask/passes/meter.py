@@ -75,8 +75,11 @@ class Meter:
         self.unit = rows_word(source)
         self.topic = f"fmnist-dask-pass-{uuid.uuid4().hex[:8]}"
         self.sizes = [(len(task), rows_of(source, task)) for task in tasks]
+        self.whole = (sum(chunks for chunks, _ in self.sizes), sum(rows for _, rows in self.sizes))
         self.resumed = (len(resumed), rows_of(source, resumed))
         self.state = [(0, 0)] * len(self.sizes)
+        #: Chunks and rows done, in all: summed up as tasks tell, since there may be very many.
+        self.reached = (0, 0)
         self.started = time.perf_counter()
         # Events come in the client's own thread, futures end in others: they only note what they hear.
         self.lock = threading.Lock()
@@ -99,7 +102,7 @@ class Meter:
             self.news.set()
             self.teller.join()
             if kind is None:
-                self.state = list(self.sizes)
+                self.reached = self.whole
                 self._tell()
 
     def watch(self, futures: Sequence[Future]) -> None:
@@ -120,8 +123,9 @@ class Meter:
     def _advance(self, number: int, reached: tuple[int, int]) -> None:
         # A task that is run again after its worker's death counts from where it was: progress never goes back.
         with self.lock:
-            if reached > self.state[number]:
+            if reached > (before := self.state[number]):
                 self.state[number] = reached
+                self.reached = self.reached[0] + reached[0] - before[0], self.reached[1] + reached[1] - before[1]
                 self.news.set()
 
     def _tell_news(self) -> None:
@@ -134,16 +138,16 @@ class Meter:
         if self.progress is None:
             return
         with self.lock:
-            state = list(self.state)
+            done_chunks, done_rows = self.reached
         chunks, rows = self.resumed
         self.progress(
             PassProgress(
                 name=self.name,
                 unit=self.unit,
-                done=rows + sum(rows for _, rows in state),
-                total=rows + sum(rows for _, rows in self.sizes),
-                chunks_done=chunks + sum(chunks for chunks, _ in state),
-                chunks_total=chunks + sum(chunks for chunks, _ in self.sizes),
+                done=rows + done_rows,
+                total=rows + self.whole[1],
+                chunks_done=chunks + done_chunks,
+                chunks_total=chunks + self.whole[0],
                 seconds=time.perf_counter() - self.started,
                 resumed=rows,
             )
