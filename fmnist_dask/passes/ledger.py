@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from fmnist_dask.passes.protocol import Column, Reduction
+
 #: Reading and decoding blocks, and waiting for one that is read ahead.
 DECODE, WAIT = "decode", "wait"
 #: Reductions, columns (computed and written), merging of states, calls that are no pass.
@@ -57,6 +59,91 @@ class Ledger:
     peak_bytes: int = 0
 
     def by_kind(self) -> dict[str, float]:
+        """Seconds of each kind."""
+        return by_kind(self.seconds)
+
+    def by_kernel(self) -> dict[str, float]:
+        """Seconds of each kernel."""
+        return {name: seconds for (kind, name), seconds in self.seconds.items() if kind == KERNEL}
+
+
+_here = threading.local()
+_lock = threading.Lock()
+_open: dict[str, Ledger] = {}
+
+
+def _current() -> TaskTime | None:
+    current: TaskTime | None = getattr(_here, "task", None)
+    return current
+
+
+@contextmanager
+def task_of(token: str) -> Iterator[TaskTime]:
+    """Measure a task of the pass that is called so, in this thread."""
+    outer, task = _current(), TaskTime()
+    _here.task = task
+    began = time.perf_counter()
+    try:
+        yield task
+    finally:
+        task.seconds[OTHER, ""] += time.perf_counter() - began - task.inner
+        _here.task = outer
+        with _lock:
+            ledger = _open.setdefault(token, Ledger())
+            for key, seconds in task.seconds.items():
+                ledger.seconds[key] += seconds
+            ledger.tasks += 1
+            while len(_open) > MOST_LEDGERS:
+                del _open[next(iter(_open))]
+
+
+@contextmanager
+def measured(kind: str, name: str = "") -> Iterator[None]:
+    """Count the time of the block, without what is measured inside it, as of one kind."""
+    task = _current()
+    if task is None:
+        yield
+        return
+    outer, task.inner = task.inner, 0.0
+    began = time.perf_counter()
+    try:
+        yield
+    finally:
+        elapsed = time.perf_counter() - began
+        task.seconds[kind, name] += elapsed - task.inner
+        task.inner = outer + elapsed
+
+
+def note_ahead(seconds: float) -> None:
+    """Count what another thread has read and decoded for this one meanwhile."""
+    task = _current()
+    if task is not None:
+        task.seconds[AHEAD, ""] += seconds
+
+
+def take_ledger(token: str, peak_bytes: int) -> Ledger:
+    """The ledger of a pass, which this process then forgets.
+
+    Parameters
+    ----------
+    peak_bytes
+        Highest resident bytes since somebody asked last. It counts for the passes of others, too, that are under way.
+    """
+    with _lock:
+        for ledger in _open.values():
+            ledger.peak_bytes = max(ledger.peak_bytes, peak_bytes)
+        taken = _open.pop(token, Ledger())
+    taken.peak_bytes = max(taken.peak_bytes, peak_bytes)
+    return taken
+
+
+def name_of(item: Any) -> str:
+    """Class of a reduction or column; of one around another, which sees other rows or features, that of the inner."""
+    inner = getattr(item, "reduction", None) or getattr(item, "column", None)
+    return name_of(inner) if isinstance(inner, Reduction | Column) else type(item).__name__
+
+
+def by_kind(self) -> dict[str, float]:
         """Seconds of each kind."""
         return by_kind(self.seconds)
 

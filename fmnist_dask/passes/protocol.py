@@ -220,6 +220,8 @@ class Tasks:
         Whether passes that other steps wait for go first: for long calls, which no scan follows.
     here
         Whether the driver makes the calls, one after the other, where workers have too little memory for them.
+    step
+        Who asks, for accounts; whoever carries steps out says so.
     """
 
     name: str
@@ -230,6 +232,7 @@ class Tasks:
     shared: Any = None
     late: bool = False
     here: bool = False
+    step: str = ""
 
 
 Request: TypeAlias = Scan | Tasks

@@ -11,7 +11,7 @@ import numpy as np
 
 from fmnist_dask.collection.block import Block
 from fmnist_dask.passes.fused import FusedScan
-from fmnist_dask.passes.ledger import COLUMNS, COMBINE, DECODE, KERNEL, WAIT, kernel_name, measured, note_ahead
+from fmnist_dask.passes.ledger import COLUMNS, COMBINE, DECODE, KERNEL, WAIT, measured, name_of, note_ahead
 from fmnist_dask.passes.protocol import Readable, State
 
 #: (chunks done, rows done) of one chunk; called after each.
@@ -51,7 +51,7 @@ def run_chunks(
         for position, (reduction, split) in enumerate(fused.reductions):
             selected = block.select(split)
             if len(selected) and reduction.wants(start, stop):
-                with measured(KERNEL, kernel_name(reduction)):
+                with measured(KERNEL, name_of(reduction)):
                     states[position] = reduction.chunk(states[position], selected)
         for (column, split), targets in zip(fused.columns, writers, strict=True):
             if stop > column.begins():
