@@ -19,7 +19,8 @@ from fmnist_dask.workflow.model import Workflow
 from fmnist_dask.workflow.publish import Published, withdraw
 from fmnist_dask.workflow.registry import StepResult
 from fmnist_dask.workflow.rundir import FORMAT_VERSION, RunDirectory, now
-from fmnist_dask.workflow.work import INGEST, forget_work, worker_processes
+from fmnist_dask.workflow.story import INGEST
+from fmnist_dask.workflow.work import forget_work, worker_processes
 
 if TYPE_CHECKING:
     from fmnist_dask.cluster.connect import Connection
