@@ -35,6 +35,7 @@ def share_bars(
     amounts: FloatArray,
     written: Sequence[Sequence[str]],
     parts: Sequence[Part],
+    x_label: str,
 ) -> figure:
     """A bar for each name from the top, as long as the others, divided into its parts.
 
