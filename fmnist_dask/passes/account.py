@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fmnist_dask.passes.ledger import AHEAD, CALLS, COLUMNS, COMBINE, DECODE, KERNEL, OTHER, SEGMENTS, WAIT
+from fmnist_dask.passes.ledger import AHEAD, CALLS, COLUMNS, COMBINE, DECODE, KERNEL, OTHER, SEGMENTS, WAIT, shared_out
 from fmnist_dask.passes.tasks import WorkerReport, end_pass
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ IDLE = "idle"
 #: What the time of workers' threads is shared among. Waiting for a block that is read ahead is a part of decoding, and
 #: saving states of row ranges of what else goes on in Dask's tasks.
 SHARES = (DECODE, KERNEL, COLUMNS, COMBINE, CALLS, OTHER, IDLE)
-_PART_OF = {WAIT: DECODE, SEGMENTS: OTHER}
 
 
 @dataclass(frozen=True)
@@ -101,10 +100,7 @@ class PassAccount:
         """From what workers tell."""
         told = list(reports)
         parts = _sums(report["seconds"] for report in told)
-        spent = dict.fromkeys(SHARES, 0.0)
-        for kind, value in parts.items():
-            if kind != AHEAD:
-                spent[_PART_OF.get(kind, kind)] += value
+        spent = dict.fromkeys(SHARES, 0.0) | shared_out(parts)
         threads = sum(report["threads"] for report in told)
         # Tasks may have run on a worker that has gone since, or before a worker's clock began.
         spent[IDLE] = max(0.0, seconds * threads - sum(spent.values()))

@@ -27,6 +27,8 @@ SEGMENTS = "segments"
 OTHER = "other"
 #: Reading and decoding that goes on in a thread of its own, while the task's thread works: no part of its time.
 AHEAD = "ahead"
+#: Kinds that count as a part of another where a whole is shared out.
+PART_OF = {WAIT: DECODE, SEGMENTS: OTHER}
 #: Ledgers that a process keeps. One of a pass that has failed is never asked for.
 MOST_LEDGERS = 8
 
@@ -149,3 +151,13 @@ def by_kind(seconds: Mapping[tuple[str, str], float]) -> dict[str, float]:
     for (kind, _), spent in seconds.items():
         kinds[kind] = kinds.get(kind, 0.0) + spent
     return kinds
+
+
+def shared_out(kinds: Mapping[str, float]) -> dict[str, float]:
+    """Seconds of the time of tasks' threads, by kinds that are no part of others."""
+    parts: dict[str, float] = {}
+    for kind, spent in kinds.items():
+        if kind != AHEAD:
+            whole = PART_OF.get(kind, kind)
+            parts[whole] = parts.get(whole, 0.0) + spent
+    return parts

@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 
 from fmnist_dask.errors import FmnistDaskError
 from fmnist_dask.passes.encoding import NotEncodableError
-from fmnist_dask.passes.ledger import AHEAD, CALLS, SEGMENTS, by_kind, measured, take_ledger, task_of
+from fmnist_dask.passes.ledger import CALLS, SEGMENTS, by_kind, measured, shared_out, take_ledger, task_of
 from fmnist_dask.passes.meter import reporter
 from fmnist_dask.passes.probe import release_memory, spilled_bytes, take_peak
 from fmnist_dask.passes.protocol import State
@@ -68,9 +68,8 @@ def _accounted(specification: Shared) -> Iterator[None]:
     with task_of(specification.token) as task:
         yield
     # Dask takes these off what it measures itself ("thread-cpu", "thread-noncpu"): nothing counts twice.
-    for kind, seconds in by_kind(task.seconds).items():
-        if kind != AHEAD:
-            context_meter.digest_metric(kind, seconds, "seconds")
+    for part, seconds in shared_out(by_kind(task.seconds)).items():
+        context_meter.digest_metric(part, seconds, "seconds")
 
 
 @dataclass(frozen=True)
