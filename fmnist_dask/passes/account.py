@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -145,7 +146,8 @@ class AccountBook:
     def begin(self) -> float:
         """The moment at which some work begins."""
         if self._scheduler is None:
-            self._scheduler = self.client.run_on_scheduler(_thread_seconds())
+            with contextlib.suppress(Exception):  # what is wrong with the scheduler, the work itself will tell
+                self._scheduler = self.client.sync(self._loop_seconds)
         return time.perf_counter()
 
     def enter(self, work: Work, token: str, began: float) -> None:
@@ -185,27 +187,24 @@ class AccountBook:
         """Reports by address, and the scheduler's seconds; asked at the same moment, for passes may be short."""
 
         async def ask() -> Any:
-            return await asyncio.gather(
-                self.client.run(end_pass, token, on_error="ignore"),
-                self.client.run_on_scheduler(_thread_seconds()),
-                return_exceptions=True,
+            told = asyncio.gather(
+                self.client.run(end_pass, token, on_error="ignore"), self._loop_seconds(), return_exceptions=True
             )
+            return await told
 
         reports, scheduler = self.client.sync(ask)
         if isinstance(reports, BaseException):
             raise reports
         return reports, scheduler if isinstance(scheduler, float) else None
 
-
-def _thread_seconds() -> Callable[[], float]:
-    """Asks a thread for its processor time; goes out by value, for schedulers may lack this package."""
-
-    def thread_seconds() -> float:
-        import time
-
-        return time.thread_time()
-
-    return thread_seconds
+    async def _loop_seconds(self) -> float:
+        """Processor time of the thread of the scheduler's event loop; this runs in that of the client's."""
+        cluster = getattr(self.client, "cluster", None)
+        if getattr(getattr(cluster, "scheduler", None), "loop", None) is self.client.loop:
+            return time.thread_time()  # they are the same: that of a LocalCluster
+        # A scheduler, which may lack this package, calls what it is sent in the thread of its loop.
+        seconds: float = await self.client.run_on_scheduler(time.thread_time)
+        return seconds
 
 
 def _sums(parts: Iterable[Mapping[str, float]]) -> dict[str, float]:
