@@ -37,10 +37,10 @@ def other_processes(client: Client) -> list[dict[str, Any]]:
         found.append({"role": "scheduler", "address": client.scheduler.address, **told, "in_driver": in_driver})
     taken = {here, *((entry["host"], entry["pid"]) for entry in found)}
     with contextlib.suppress(Exception):
-        for address, told in client.run(_memory_of_process(), nanny=True, on_error="ignore").items():
-            if (told["host"], told["pid"]) not in taken:
+        for told in client.run(_memory_of_process(), nanny=True, on_error="ignore").values():
+            if (told["host"], told["pid"]) not in taken:  # one process may watch over several workers
                 taken.add((told["host"], told["pid"]))
-                found.append({"role": "nanny", "address": address, **told})
+                found.append({"role": "nanny", **told})
     return found
 
 
