@@ -71,7 +71,7 @@ def _facts(manifest: Mapping[str, Any], work: Sequence[Entry]) -> Facts | None:
     pairs = known_facts(
         [
             ("time", duration(seconds)),
-            ("of it with passes and calls", duration(busy) if busy else None),
+            ("passes and calls", duration(busy) if busy else None),
             (f"passes over the {'photograph' if photograph else 'images'}", manifest.get("passes")),
             ("read", size(read)),
             ("throughput", rate),
@@ -93,8 +93,8 @@ def _scheduler_words(manifest: Mapping[str, Any], work: Sequence[Entry]) -> str 
         return None
     used = sum(float(entry["scheduler_seconds"]) for entry in told)
     shared = any(entry.get("in_driver") for entry in _entries(manifest, "processes"))
-    what = "scheduler and client, which share a thread" if shared else "its event loop"
-    return f"{duration(used)} of processor time for {what}, {share(used, sum(map(_seconds, told)))} of that time"
+    with_client = ", the client included" if shared else ""  # they share one event loop
+    return f"{duration(used)} of processor time{with_client}; {share(used, sum(map(_seconds, told)))}"
 
 
 def _seconds(entry: Entry) -> float:
