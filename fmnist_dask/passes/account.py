@@ -97,25 +97,28 @@ class PassAccount:
         return {name: self.spent.get(name, 0.0) / total if total else 0.0 for name in SHARES}
 
     @classmethod
-    def of(cls, work: Work, seconds: float, reports: Iterable[WorkerReport], **more: Any) -> PassAccount:
+    def of(
+        cls, work: Work, seconds: float, reports: Iterable[WorkerReport], scheduler_seconds: float | None = None
+    ) -> PassAccount:
         """From what workers tell."""
         told = list(reports)
         parts = _sums(report["seconds"] for report in told)
         spent = dict.fromkeys(SHARES, 0.0) | shared_out(parts)
         threads = sum(report["threads"] for report in told)
-        # Tasks may have run on a worker that has gone since, or before a worker's clock began.
+        # What a worker did that has died since counts as idle; clocks that differ a little do not make it negative.
         spent[IDLE] = max(0.0, seconds * threads - sum(spent.values()))
         return cls(
             work,
             seconds,
             threads,
             max((report["peak_bytes"] for report in told), default=None),
-            spent=spent,
+            sum(report["spilled_bytes"] for report in told),
+            spent,
             kernels=_sums(report["kernels"] for report in told),
             ahead_seconds=parts.get(AHEAD, 0.0),
             wait_seconds=parts.get(WAIT, 0.0),
             segment_seconds=parts.get(SEGMENTS, 0.0),
-            **more,
+            scheduler_seconds=scheduler_seconds,
         )
 
 
@@ -135,7 +138,6 @@ class AccountBook:
         self.last: PassAccount | None = None
         #: (address, pid) of each worker that has answered → highest resident memory.
         self.peaks: dict[tuple[str, int], int] = {}
-        self._spilled: dict[tuple[str, int], int] = {}
         self._scheduler: float | None = None
 
     @property
@@ -164,15 +166,12 @@ class AccountBook:
         """
         reports, scheduler = self._ask(token)
         seconds = time.perf_counter() - began
-        spilled = 0
         for address, report in reports.items():
             worker = (address, report["pid"])
             self.peaks[worker] = max(self.peaks.get(worker, 0), report["peak_bytes"])
-            spilled += max(0, report["spilled_bytes"] - self._spilled.get(worker, 0))
-            self._spilled[worker] = report["spilled_bytes"]
         before, self._scheduler = self._scheduler, scheduler
         used = None if before is None or scheduler is None or scheduler < before else scheduler - before
-        self._keep(PassAccount.of(work, seconds, reports.values(), spilled_bytes=spilled, scheduler_seconds=used))
+        self._keep(PassAccount.of(work, seconds, reports.values(), used))
 
     def enter_own(self, work: Work, began: float) -> None:
         """Enter what the driver has done itself."""

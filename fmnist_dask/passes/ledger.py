@@ -31,8 +31,6 @@ AHEAD = "ahead"
 PART_OF = {WAIT: DECODE, SEGMENTS: OTHER}
 #: Ledgers that a process keeps. One of a pass that has failed is never asked for.
 MOST_LEDGERS = 8
-
-
 #: (kind, name) → seconds; only kernels have names.
 Seconds: TypeAlias = dict[tuple[str, str], float]
 
@@ -84,6 +82,10 @@ def task_of(token: str) -> Iterator[TaskTime]:
     """Measure a task of the pass that is called so, in this thread."""
     outer, task = _current(), TaskTime()
     _here.task = task
+    with _lock:
+        ledger = _open.setdefault(token, Ledger())
+        while len(_open) > MOST_LEDGERS:
+            del _open[next(iter(_open))]
     began = time.perf_counter()
     try:
         yield task
@@ -91,12 +93,9 @@ def task_of(token: str) -> Iterator[TaskTime]:
         task.seconds[OTHER, ""] += time.perf_counter() - began - task.inner
         _here.task = outer
         with _lock:
-            ledger = _open.setdefault(token, Ledger())
+            ledger.tasks += 1
             for key, seconds in task.seconds.items():
                 ledger.seconds[key] += seconds
-            ledger.tasks += 1
-            while len(_open) > MOST_LEDGERS:
-                del _open[next(iter(_open))]
 
 
 @contextmanager

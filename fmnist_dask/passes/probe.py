@@ -25,6 +25,8 @@ COMPILING = "FMNIST_DASK_COMPILING"
 _prepared: list[bool] = []
 #: Highest resident bytes before measuring last began anew.
 _highest = [0]
+#: Address of a worker in this process → bytes that it had spilled when it was asked last.
+_spilled: dict[str, int] = {}
 
 
 class WorkerState(TypedDict):
@@ -143,6 +145,13 @@ def spilled_bytes(dask_worker: Any) -> int:
     """Bytes that a worker has written to disk for want of memory, since it began."""
     metrics = getattr(getattr(dask_worker, "data", None), "cumulative_metrics", {})
     return int(dict(metrics).get(("disk-write", "bytes"), 0))
+
+
+def take_spilled(dask_worker: Any) -> int:
+    """Bytes that a worker has written to disk since this was asked last."""
+    address, now = str(getattr(dask_worker, "address", "")), spilled_bytes(dask_worker)
+    before, _spilled[address] = _spilled.get(address, 0), now
+    return now - before
 
 
 def probe_baseline(environment: Mapping[str, str] | None = None) -> int:

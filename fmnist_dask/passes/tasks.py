@@ -13,7 +13,7 @@ from fmnist_dask.errors import FmnistDaskError
 from fmnist_dask.passes.encoding import NotEncodableError
 from fmnist_dask.passes.ledger import CALLS, SEGMENTS, by_kind, measured, shared_out, take_ledger, task_of
 from fmnist_dask.passes.meter import reporter
-from fmnist_dask.passes.probe import release_memory, spilled_bytes, take_peak
+from fmnist_dask.passes.probe import release_memory, take_peak, take_spilled
 from fmnist_dask.passes.protocol import State
 from fmnist_dask.passes.segments import Span
 from fmnist_dask.passes.shared import Shared, forget_shared
@@ -25,8 +25,8 @@ logger = logging.getLogger(__name__)
 class WorkerReport(TypedDict):
     """What one worker process tells of a pass.
 
-    Seconds are those of its threads' tasks, by the kinds of :mod:`~fmnist_dask.passes.ledger`; ``spilled_bytes`` since
-    it began; ``peak_bytes`` since the pass before.
+    Seconds are those of its threads' tasks, by the kinds of :mod:`~fmnist_dask.passes.ledger`; ``peak_bytes`` and
+    ``spilled_bytes`` since the pass before.
     """
 
     pid: int
@@ -56,7 +56,7 @@ def end_pass(token: str, dask_worker: Any = None) -> WorkerReport:
         "seconds": ledger.by_kind(),
         "kernels": ledger.by_kernel(),
         "peak_bytes": ledger.peak_bytes,
-        "spilled_bytes": spilled_bytes(dask_worker),
+        "spilled_bytes": take_spilled(dask_worker),
     }
 
 
