@@ -8,9 +8,11 @@ import os
 import signal
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from distributed.spill import SpillBuffer
 from support import Sized, SlowSum, array_source, stored
 
 from fmnist_dask.passes.account import SHARES, PassAccount, Work
@@ -18,6 +20,7 @@ from fmnist_dask.passes.distributed import DistributedEngine
 from fmnist_dask.passes.kept import Since
 from fmnist_dask.passes.ledger import MOST_LEDGERS, measured, name_of, take_ledger, task_of
 from fmnist_dask.passes.local import LocalEngine
+from fmnist_dask.passes.probe import spilled_bytes, take_spilled
 from fmnist_dask.passes.protocol import Call, Reduction, Scan, Tasks
 from fmnist_dask.passes.reductions.properties import ContentHash
 from fmnist_dask.passes.through import Pixels, scan_through
@@ -112,6 +115,15 @@ def test_a_peak_that_another_run_has_asked_for_counts_for_both():
     with task_of("mine"):
         assert take_ledger("theirs", 500).peak_bytes == 500
     assert take_ledger("mine", 300).peak_bytes == 500
+
+
+def test_what_was_spilled_is_told_once(tmp_path):
+    worker = SimpleNamespace(address="tcp://here:1", data=SpillBuffer(str(tmp_path), target=1000))
+    assert take_spilled(worker) == 0
+    worker.data["array"] = np.arange(5000)
+    assert spilled_bytes(worker) > 40_000
+    assert take_spilled(worker) == spilled_bytes(worker)
+    assert take_spilled(worker) == 0
 
 
 def test_reductions_around_others_count_as_the_inner_ones():
