@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 import numpy as np
@@ -68,6 +69,16 @@ class Block:
             self._kept[key] = make()
         kept: T = self._kept[key]
         return kept
+
+    def measure(self, around: Callable[[], AbstractContextManager[None]]) -> None:
+        """Have arrays that are read from now on be read inside a context, such as one that takes the time."""
+        load = self._load
+
+        def measured(name: str) -> AnyArray:
+            with around():
+                return load(name)
+
+        self._load = measured
 
     def forget(self) -> None:
         """Let go of everything read and computed, at once: what is kept may refer back to the block."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +14,11 @@ import dask.config
 
 from fmnist_dask.collection.store import split_code
 from fmnist_dask.errors import MemoryLimitError
+from fmnist_dask.passes.account import AccountBook, PassAccount, Work
 from fmnist_dask.passes.columns import ColumnOnDisk, column_key, holds_column, mark_complete, prepare_columns
 from fmnist_dask.passes.fused import FusedScan, PassOutcome, fuse
 from fmnist_dask.passes.kept import KeptStates, Known
+from fmnist_dask.passes.ledger import name_of
 from fmnist_dask.passes.local import LocalEngine
 from fmnist_dask.passes.meter import Meter
 from fmnist_dask.passes.outcomes import cancelled_on_error, noticing_loss, result_of, words_for_rows
@@ -24,10 +26,11 @@ from fmnist_dask.passes.protocol import PassProgress, PassStatistics, ProgressCa
 from fmnist_dask.passes.segments import Part, SegmentStore, Span, cut_segments
 from fmnist_dask.passes.shared import Shared
 from fmnist_dask.passes.sizing import PassPlan, Workers, check_memory, plan_pass, row_bytes, wanted_chunks
-from fmnist_dask.passes.tasks import combine_task, end_pass, load_task, read_task, run_call, save_task
+from fmnist_dask.passes.tasks import load_task, read_task, run_call, save_task
+from fmnist_dask.passes.tree import MergeTree
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Client
 
 #: Parameters that go along with every task of a pass, in all.
 EMBEDDED_BYTES = 256 * 2**10
@@ -62,14 +65,24 @@ class DistributedEngine:
         Directory for columns, seen by driver and workers.
     segments
         Directory for the states of row ranges of long passes, seen by driver and workers; by default none are saved.
+    keep
+        Told of the account of each pass, and of each set of calls.
     """
 
-    def __init__(self, client: Client, workers: Workers, scratch: Path, segments: Path | None = None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        workers: Workers,
+        scratch: Path,
+        segments: Path | None = None,
+        keep: Callable[[PassAccount], None] | None = None,
+    ) -> None:
         self.client = client
         self.workers = workers
         self.scratch = scratch
         self.segments = segments
         self.statistics = PassStatistics()
+        self.book = AccountBook(client, keep)
         #: Highest predicted resident bytes of a worker so far.
         self.planned_worker_bytes = workers.baseline
 
@@ -89,6 +102,7 @@ class DistributedEngine:
         MemoryLimitError
             A task would not fit the workers. Nothing has run then.
         """
+        began = self.book.begin()
         fused, wiring = fuse(source, scans, {scan.split: split_code(source, scan.split) for scan in scans.values()})
         kept = KeptStates.of(source)
         known = kept.known(fused) if kept is not None else Known(fused, {}, {})
@@ -97,6 +111,7 @@ class DistributedEngine:
         plan = prepared.plan
         self.planned_worker_bytes = max(self.planned_worker_bytes, plan.worker_bytes)
         number = self.statistics.passes + 1
+        name = f"{number}-{fused.title}-{uuid.uuid4().hex[:8]}"
         from distributed import span
 
         with (
@@ -104,8 +119,10 @@ class DistributedEngine:
             span(", ".join(scans)),
             Meter(self.client, f"pass {number}", source, plan.tasks, prepared.resumed, progress) as meter,
         ):
-            states = known.merged(self._run(prepared, f"{number}-{fused.title}", meter))
-            self._end_pass()
+            states = known.merged(self._run(prepared, name, meter))
+            if prepared.parts:
+                # States that were merged are freed by now, outside of any task.
+                self.book.enter(_work_of(prepared, number, tuple(scans)), _token(name), began)
         for variables in prepared.columns:
             for written in variables.values():
                 mark_complete(Path(written.path).parent)
@@ -118,10 +135,6 @@ class DistributedEngine:
             kept.keep(fused, states, prepared.columns, source.n * row_bytes(source))
         discard = prepared.store.discard if prepared.store is not None else _nothing
         return PassOutcome(source, fused, wiring, states, prepared.columns, discard)  # type: ignore[arg-type]
-
-    def _end_pass(self) -> None:
-        """Have workers free what they kept; states that were merged are freed by now, outside of any task."""
-        self.client.run(end_pass, on_error="ignore")  # one may have died at this moment
 
     def _prepare(self, source: Readable, fused: FusedScan) -> _Prepared:
         """Plan a pass around the ranges that are there."""
@@ -156,14 +169,14 @@ class DistributedEngine:
             for key, (column, _) in zip(keys, fused.columns, strict=True)
         )
 
-    def _run(self, prepared: _Prepared, title: str, meter: Meter) -> list[State]:
+    def _run(self, prepared: _Prepared, name: str, meter: Meter) -> list[State]:
         plan, parts = prepared.plan, prepared.parts
         if not parts:
             return [reduction.initial(prepared.source) for reduction, _ in prepared.fused.reductions]
-        tree = _Tree(self.client, f"{title}-{uuid.uuid4().hex[:8]}", plan.fan_in)
+        tree = MergeTree(self.client, name, plan.fan_in)
         parameters = (prepared.source, prepared.fused, prepared.columns, plan.prefetch, prepared.store)
         count = len(plan.tasks) + len(parts)
-        tree.shared = self._share(pickle.dumps(parameters), count, f"parameters-{tree.name}")
+        tree.shared = self._share(pickle.dumps(parameters), count, _token(name))
         futures = self.client.map(
             read_task,
             plan.tasks,
@@ -209,19 +222,22 @@ class DistributedEngine:
 
         if not tasks.calls:
             return []
+        started = self.book.begin()
         pickled = pickle.dumps(tasks.shared)
         needed = self.workers.baseline + 2 * len(pickled) + self.workers.threads * tasks.task_bytes
+        work = Work(None, (tasks.step,), tasks.name, tasks=len(tasks.calls), planned_worker_bytes=needed)
         try:
             check_memory(needed, self.workers, f"each call of '{tasks.name}'")
         except MemoryLimitError:
             if not tasks.here:
                 raise
             self.statistics.tasks += len(tasks.calls)
-            return LocalEngine().tasks(tasks, progress)
+            results = LocalEngine().tasks(tasks, progress)
+            self.book.enter_own(work, started)
+            return results
         self.planned_worker_bytes = max(self.planned_worker_bytes, needed)
-        token, started = uuid.uuid4().hex[:8], time.perf_counter()
-        name = tasks.name.replace(" ", "_")
-        shared = self._share(pickled, len(tasks.calls), f"parameters-{name}-{token}")
+        name = f"{tasks.name.replace(' ', '_')}-{uuid.uuid4().hex[:8]}"
+        shared = self._share(pickled, len(tasks.calls), _token(name))
         with span(tasks.name):
             futures = [
                 self.client.submit(
@@ -229,7 +245,7 @@ class DistributedEngine:
                     shared,
                     call.function,
                     *call.arguments,
-                    key=f"{name}-{token}-{number}",
+                    key=f"{name}-{number}",
                     pure=False,
                     retries=2,
                 )
@@ -244,40 +260,21 @@ class DistributedEngine:
                 if progress is not None:
                     progress(PassProgress(tasks.name, tasks.unit, done, total, seconds=time.perf_counter() - started))
             results = [result_of(future) for future in futures]
-            self._end_pass()
+            self.book.enter(work, _token(name), started)
         self.statistics.tasks += len(futures)
         return results
 
 
-class _Tree:
-    """The tasks that merge the states of one pass."""
+def _token(name: str) -> str:
+    """Name of what the tasks of some work share; workers keep its ledger under it."""
+    return f"parameters-{name}"
 
-    def __init__(self, client: Client, name: str, fan_in: int) -> None:
-        self.client, self.name, self.fan_in = client, name, fan_in
-        self.shared: Any = None
-        self.levels: dict[str, int] = {}
 
-    def submit(self, function: Callable[..., Any], *arguments: Any, priority: int = 0) -> Future:
-        """One task."""
-        kind = function.__name__.strip("_").removesuffix("_task")
-        key = f"{kind}-{self.name}-{len(self.levels)}"
-        self.levels[key] = 0
-        return self.client.submit(
-            function, *arguments, specification=self.shared, key=key, priority=priority, retries=2
-        )
-
-    def merge(self, futures: Sequence[Future]) -> Future:
-        """Merge states in row order; the future of the one that is left."""
-        while len(futures) > 1:
-            futures = [self._merge(futures[at : at + self.fan_in]) for at in range(0, len(futures), self.fan_in)]
-        return futures[0]
-
-    def _merge(self, futures: Sequence[Future]) -> Future:
-        # Without the higher priority all states would wait in memory until the last chunk has been read.
-        level = 1 + max(self.levels.get(future.key, 0) for future in futures)
-        merged = self.submit(combine_task, list(futures), priority=9 + level)
-        self.levels[merged.key] = level
-        return merged
+def _work_of(prepared: _Prepared, number: int, steps: tuple[str, ...]) -> Work:
+    plan, fused = prepared.plan, prepared.fused
+    title = "+".join(dict.fromkeys(name_of(item) for item, _ in (*fused.reductions, *fused.columns)))
+    size = (prepared.source.n, len(plan.tasks), plan.chunks, plan.bytes_read)
+    return Work(number, steps, title, *size, plan.worker_bytes)
 
 
 def _nothing() -> None:

@@ -23,10 +23,14 @@ MADV_DONTNEED = 4
 COMPILING = "FMNIST_DASK_COMPILING"
 #: Holds something once this process is ready for tasks.
 _prepared: list[bool] = []
+#: Highest resident bytes before measuring last began anew.
+_highest = [0]
+#: Address of a worker in this process → bytes that it had spilled when it was asked last.
+_spilled: dict[str, int] = {}
 
 
 class WorkerState(TypedDict):
-    """What a worker process has needed so far."""
+    """What a worker process has needed since it was made ready."""
 
     pid: int
     peak_bytes: int
@@ -53,6 +57,14 @@ def reset_peak() -> None:
     """Begin measuring the peak anew, where the system can (Linux)."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
+
+
+def take_peak() -> int:
+    """Highest resident bytes since this was asked last; measuring then begins anew."""
+    peak = resident_bytes(peak=True)
+    _highest[0] = max(_highest[0], peak)
+    reset_peak()
+    return peak
 
 
 def release_memory() -> None:
@@ -99,6 +111,7 @@ def prepare_worker(lean: bool = True) -> int:
     release_memory()
     drop_library_code()
     reset_peak()
+    _highest[0] = 0
     _prepared[:] = [True]
     return resident_bytes()
 
@@ -124,12 +137,21 @@ def _compile_elsewhere() -> None:
 
 def worker_state(dask_worker: Any = None) -> WorkerState:
     """Peak memory and spilled bytes; run through ``Client.run``, which passes the worker."""
-    spilled = 0
+    peak = max(_highest[0], resident_bytes(peak=True))
+    return {"pid": os.getpid(), "peak_bytes": peak, "spilled_bytes": spilled_bytes(dask_worker)}
+
+
+def spilled_bytes(dask_worker: Any) -> int:
+    """Bytes that a worker has written to disk for want of memory, since it began."""
     metrics = getattr(getattr(dask_worker, "data", None), "cumulative_metrics", {})
-    for key, value in dict(metrics).items():
-        if key == ("disk-write", "bytes"):
-            spilled = int(value)
-    return {"pid": os.getpid(), "peak_bytes": resident_bytes(peak=True), "spilled_bytes": spilled}
+    return int(dict(metrics).get(("disk-write", "bytes"), 0))
+
+
+def take_spilled(dask_worker: Any) -> int:
+    """Bytes that a worker has written to disk since this was asked last."""
+    address, now = str(getattr(dask_worker, "address", "")), spilled_bytes(dask_worker)
+    before, _spilled[address] = _spilled.get(address, 0), now
+    return now - before
 
 
 def probe_baseline(environment: Mapping[str, str] | None = None) -> int:

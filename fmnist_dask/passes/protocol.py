@@ -222,6 +222,8 @@ class Tasks:
         Of one call, about, on the machine whose figures plans rest on.
     here
         Whether the driver makes the calls, one after the other, where workers have too little memory for them.
+    step
+        Who asks, for accounts; whoever carries steps out says so.
     """
 
     name: str
@@ -233,6 +235,7 @@ class Tasks:
     late: bool = False
     here: bool = False
     seconds: float | None = None
+    step: str = ""
 
 
 Request: TypeAlias = Scan | Tasks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from fmnist_dask.collection.block import Block
 from fmnist_dask.passes.fused import FusedScan
+from fmnist_dask.passes.ledger import COLUMNS, COMBINE, DECODE, KERNEL, WAIT, measured, name_of, note_ahead
 from fmnist_dask.passes.protocol import Readable, State
 
 #: (chunks done, rows done) of one chunk; called after each.
@@ -49,10 +51,12 @@ def run_chunks(
         for position, (reduction, split) in enumerate(fused.reductions):
             selected = block.select(split)
             if len(selected) and reduction.wants(start, stop):
-                states[position] = reduction.chunk(states[position], selected)
+                with measured(KERNEL, name_of(reduction)):
+                    states[position] = reduction.chunk(states[position], selected)
         for (column, split), targets in zip(fused.columns, writers, strict=True):
             if stop > column.begins():
-                _write_column(block, block.select(split).since(column.begins()), column.compute, targets)
+                with measured(COLUMNS):
+                    _write_column(block, block.select(split).since(column.begins()), column.compute, targets)
         if done is not None:
             done(1, len(block))
         # A block is large: without this, the last one would live until the next has been read, and blocks of a split
@@ -75,21 +79,33 @@ def _write_column(block: Block, selected: Block, compute: Callable[[Block], Any]
 
 
 def _blocks(source: Readable, chunks: Sequence[int], prefetch: bool, splits: set[int | None]) -> Iterator[Block]:
-    """Blocks of these chunks."""
+    """Blocks of these chunks. What is read later, when somebody asks for it, counts as decoding, too."""
     if not prefetch:
         for chunk in chunks:
-            yield _load(source, chunk, splits)
-        return
-    with ThreadPoolExecutor(1, "prefetch") as reader:
-        upcoming = reader.submit(_load, source, chunks[0], splits)
-        for following in [*chunks[1:], None]:
-            block = upcoming.result()
-            if following is not None:
-                upcoming = reader.submit(_load, source, following, splits)
-            else:
-                del upcoming
+            with measured(DECODE):
+                block = _load(source, chunk, splits)
+            block.measure(lambda: measured(DECODE))
             yield block
             del block
+        return
+    with ThreadPoolExecutor(1, "prefetch") as reader:
+        upcoming = reader.submit(_timed_load, source, chunks[0], splits)
+        for following in [*chunks[1:], None]:
+            with measured(WAIT):
+                block, seconds = upcoming.result()
+            note_ahead(seconds)
+            if following is not None:
+                upcoming = reader.submit(_timed_load, source, following, splits)
+            else:
+                del upcoming
+            block.measure(lambda: measured(DECODE))
+            yield block
+            del block
+
+
+def _timed_load(source: Readable, chunk: int, splits: set[int | None]) -> tuple[Block, float]:
+    began = time.perf_counter()
+    return _load(source, chunk, splits), time.perf_counter() - began
 
 
 def _load(source: Readable, chunk: int, splits: set[int | None]) -> Block:
@@ -102,10 +118,11 @@ def _load(source: Readable, chunk: int, splits: set[int | None]) -> Block:
 
 def combine_states(fused: FusedScan, parts: Sequence[list[State]]) -> list[State]:
     """Merge the states of several tasks, given in row order. The parts are left as they are."""
-    merged = [owned(state) for state in parts[0]]
-    for part in parts[1:]:
-        for position, (reduction, _) in enumerate(fused.reductions):
-            merged[position] = reduction.combine(merged[position], part[position])
+    with measured(COMBINE):
+        merged = [owned(state) for state in parts[0]]
+        for part in parts[1:]:
+            for position, (reduction, _) in enumerate(fused.reductions):
+                merged[position] = reduction.combine(merged[position], part[position])
     return merged
 
 

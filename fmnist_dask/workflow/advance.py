@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -137,7 +137,7 @@ def _by_source(items: Iterable[Running]) -> list[list[Running]]:
 def _call(engine: Engine, item: Running, callbacks: Callbacks) -> list[Any]:
     assert isinstance(item.request, Tasks)
     began = time.perf_counter()
-    values = engine.tasks(item.request, _teller([item], callbacks))
+    values = engine.tasks(replace(item.request, step=item.name), _teller([item], callbacks))
     item.work += time.perf_counter() - began
     if item.journal is not None:
         item.journal.hold(item.request, values)

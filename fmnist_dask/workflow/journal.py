@@ -173,6 +173,10 @@ class Journals:
         self.open_ones[step] = StepJournal(self.directory / journal_name(step, fingerprint), self.columns, tell)
         return self.open_ones[step]
 
+    def holds(self, step: str, fingerprint: str) -> bool:
+        """Whether there are answers for a step that has not begun yet."""
+        return any((self.directory / journal_name(step, fingerprint)).glob(f"*{SUFFIX}"))
+
     def close(self, step: str) -> None:
         """Forget a step whose result is published, and the columns that it alone has received."""
         journal = self.open_ones.pop(step)

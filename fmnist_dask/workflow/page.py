@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fmnist_dask.errors import FmnistDaskError
 from fmnist_dask.workflow.comparison import comparison_section
+from fmnist_dask.workflow.costs import performance
 from fmnist_dask.workflow.provenance import as_mapping, moment, provenance
 from fmnist_dask.workflow.quarantined import quarantine_section
 from fmnist_dask.workflow.rundir import PUBLISHED, RunDirectory
@@ -48,7 +49,9 @@ def build_report(run: RunDirectory) -> str:
         banners=(*_status_banners(manifest), *problems),
         cards=tuple(_cards(source)),
         sections=tuple(
-            section for section in (quarantine_section(run), compared, provenance(manifest)) if section is not None
+            section
+            for section in (quarantine_section(run), compared, performance(manifest), provenance(manifest))
+            if section is not None
         ),
         footer=" · ".join(
             part for part in (f"Run {run.path.name}", moment(manifest.get("ended") or manifest.get("started"))) if part

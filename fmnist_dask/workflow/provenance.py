@@ -1,4 +1,4 @@
-"""The part of a report that comes from the manifest alone: data, software, cluster, cost, and the table of steps."""
+"""The part of a report that comes from the manifest alone: data, software, cluster, and the table of steps."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def moment(value: Any) -> str:
 
 
 def provenance(manifest: Mapping[str, Any]) -> Section:
-    """What was read, with what, where, and what it cost; fields that the manifest does not have are left out."""
+    """What was read, with what, and where; fields that the manifest does not have are left out."""
     from fmnist_dask.report.page import ORDER_PROVENANCE, Facts, Section
 
     blocks: list[Any] = [
@@ -32,22 +32,21 @@ def provenance(manifest: Mapping[str, Any]) -> Section:
         for heading, pairs in (
             ("Data", _data_facts(manifest)),
             ("Run", _run_facts(manifest)),
-            ("Speed and memory", _speed_facts(manifest)),
         )
         if pairs
     ]
     table = _step_table(manifest)
     return Section(
-        title="Provenance and performance",
-        short="Provenance",
+        title="Provenance",
         anchor="provenance",
-        lead="What was read, with which software, on what, and what it cost.",
+        lead="What was read, with which software, and on what.",
         blocks=(*blocks, *([table] if table.rows else ())),
         order=ORDER_PROVENANCE,
     )
 
 
-def _known(pairs: list[tuple[str, Any]]) -> list[tuple[str, str]]:
+def known_facts(pairs: list[tuple[str, Any]]) -> list[tuple[str, str]]:
+    """Facts of which something is known."""
     return [(name, str(value)) for name, value in pairs if value not in (None, "", "–")]
 
 
@@ -57,7 +56,7 @@ def _data_facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     source = as_mapping(manifest.get("source"))
     n = source.get("n")
     photograph = source.get("kind") == "photograph"
-    return _known(
+    return known_facts(
         [
             ("source", source.get("name")),
             ("format", source.get("kind")),
@@ -84,7 +83,7 @@ def _run_facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
         "" if threads is None else count(int(threads), "thread"),
         f"{size(limit)} each" if isinstance(limit, (int, float)) else str(limit or ""),
     ]
-    return _known(
+    return known_facts(
         [
             ("run", manifest.get("run")),
             ("workflow", manifest.get("workflow")),
@@ -99,28 +98,6 @@ def _run_facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
                 "versions",
                 ", ".join(f"{name} {version}" for name, version in as_mapping(manifest.get("versions")).items()),
             ),
-        ]
-    )
-
-
-def _speed_facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
-    from fmnist_dask.report.words import duration, size
-
-    photograph = as_mapping(manifest.get("source")).get("kind") == "photograph"
-    seconds, read = manifest.get("seconds"), manifest.get("bytes_read")
-    rate = f"{read / seconds / 1e6:,.1f} MB/s over the whole run" if seconds and read else None
-    planned, peak = manifest.get("planned_worker_bytes"), manifest.get("peak_worker_bytes")
-    memory = f"{size(peak)} at most" if peak else ""
-    if planned:
-        memory = f"{memory}{', ' if memory else ''}{size(planned)} planned"
-    return _known(
-        [
-            ("time", duration(seconds)),
-            (f"passes over the {'photograph' if photograph else 'images'}", manifest.get("passes")),
-            ("read", size(read)),
-            ("throughput", rate),
-            ("memory of a worker", memory),
-            ("memory of the driver", size(manifest.get("peak_driver_bytes"))),
         ]
     )
 

@@ -9,15 +9,18 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from fmnist_dask.cluster.usage import driver_process, other_processes
 from fmnist_dask.errors import FmnistDaskError
 from fmnist_dask.passes.columns import SAMPLE
-from fmnist_dask.passes.probe import resident_bytes
+from fmnist_dask.passes.probe import WorkerState, resident_bytes
 from fmnist_dask.workflow.fingerprint import blas_names, cpu_name, recorded_versions
 from fmnist_dask.workflow.inputs import Input, Stored
 from fmnist_dask.workflow.model import Workflow
 from fmnist_dask.workflow.publish import Published, withdraw
 from fmnist_dask.workflow.registry import StepResult
 from fmnist_dask.workflow.rundir import FORMAT_VERSION, RunDirectory, now
+from fmnist_dask.workflow.story import INGEST
+from fmnist_dask.workflow.work import forget_work, worker_processes
 
 if TYPE_CHECKING:
     from fmnist_dask.cluster.connect import Connection
@@ -83,6 +86,7 @@ def begin_record(run: RunDirectory, workflow: Workflow, source: Input, status: s
     for name in previous.keys() - workflow.steps.keys():
         withdraw(run, name, previous[name].get("tables", []), previous[name].get("pictures", []))
         stale |= previous[name].get("image_tables", {}).keys()
+    same_source = (run.manifest.get("source") or {}).get("fingerprint") == source.fingerprint
     run.manifest |= {
         "format_version": FORMAT_VERSION,
         "run": run.path.name,
@@ -117,7 +121,10 @@ def begin_record(run: RunDirectory, workflow: Workflow, source: Input, status: s
         "error": None,
         "steps": {name: previous.get(name) or fresh_step(workflow, name) for name in workflow.steps},
         "stale_tables": sorted(stale),
+        "work": run.manifest.get("work") or [],
+        "processes": run.manifest.get("processes") or [],
     }
+    forget_work(run.manifest, () if same_source else (INGEST,))
     run.save()
 
 
@@ -146,17 +153,28 @@ def describe_source(run: RunDirectory, source: Input, collection: Stored) -> Non
 
 def account(run: RunDirectory, engine: DistributedEngine, before: dict[str, Any], connection: Connection) -> None:
     """What the pass engine and the workers have done and needed; a run that has lost its cluster has had several."""
+    states: dict[str, WorkerState] = {}
     with contextlib.suppress(Exception):  # the cluster may be gone: the run's own error matters then
         states = connection.worker_states()
         known = {state["pid"] for state in before.values()}
         there = {state["pid"] for state in states.values()}
-        peak = max(state["peak_bytes"] for state in states.values())
-        run.manifest["peak_worker_bytes"] = max(peak, run.manifest["peak_worker_bytes"] or 0)
         run.manifest["worker_restarts"] += len(there - known)
         run.manifest["spilled_bytes"] += sum(state["spilled_bytes"] for state in states.values())
+    workers = worker_processes(engine, states)
+    # A worker that has died counts as well: its passes have told of it.
+    peak = max((worker["peak_bytes"] for worker in workers), default=0)
+    run.manifest["peak_worker_bytes"] = max(peak, run.manifest["peak_worker_bytes"] or 0) or None
+    _add_processes(run, [*workers, *(other_processes(connection.client) if states else [])])
     run.manifest["planned_worker_bytes"] = engine.planned_worker_bytes
     for name, count in asdict(engine.statistics).items():
         run.manifest[name] += count
+
+
+def _add_processes(run: RunDirectory, found: list[dict[str, Any]]) -> None:
+    """Note the processes of this attempt; those of an earlier one are of no interest then."""
+    began = run.manifest["started"]
+    kept = [entry for entry in run.manifest.get("processes") or [] if entry.get("run_started") == began]
+    run.manifest["processes"] = [*kept, *({**entry, "run_started": began} for entry in found)]
 
 
 def end_record(run: RunDirectory, status: str, seconds: float, error: str | None) -> None:
@@ -171,6 +189,8 @@ def end_record(run: RunDirectory, status: str, seconds: float, error: str | None
         "peak_driver_bytes": resident_bytes(peak=True),
         "error": error,
     }
+    if any(entry.get("run_started") == run.manifest["started"] for entry in run.manifest["processes"]):
+        _add_processes(run, [driver_process()])
     run.save()
     run.event("done" if status == "SUCCEEDED" else "error", None, status=status, error=error)
 

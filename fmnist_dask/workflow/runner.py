@@ -34,6 +34,7 @@ from fmnist_dask.workflow.record import account, begin_record, describe_source, 
 from fmnist_dask.workflow.rundir import PUBLISHED, RunDirectory
 from fmnist_dask.workflow.story import Story
 from fmnist_dask.workflow.telling import stoppable, told_to_dashboard
+from fmnist_dask.workflow.work import forget_work, work_keeper
 
 #: How often a cluster may be lost, without anything done in between, before a run gives up.
 MOST_LOSSES = 3
@@ -212,7 +213,9 @@ class Runner:
             self.run.manifest["cluster"] = connection.description
             self.run.save()
             self.progress.worker_bytes = connection.worker_bytes
-            engine = DistributedEngine(connection.client, connection.workers, self.run.columns, self.run.segments)
+            engine = DistributedEngine(
+                connection.client, connection.workers, self.run.columns, self.run.segments, work_keeper(self.run)
+            )
             self.progress.planned_worker_bytes = lambda: engine.planned_worker_bytes
             before = connection.worker_states()
             client = connection.client
@@ -230,6 +233,10 @@ class Runner:
         if self.force and (kept := KeptStates.of(collection)) is not None:
             kept.forget()
         journals = self._journals(self.force)
+        steps = self.run.manifest["steps"]
+        forget_work(
+            self.run.manifest, [name for name in pending if not journals.holds(name, steps[name]["fingerprint"])]
+        )
         if self.force:
             # Should the cluster or this driver be lost, what has been done since counts.
             self.force = False
@@ -255,6 +262,10 @@ class Runner:
             left = {name: step for name, step in left.items() if name not in self.chosen}
         journals.sweep({name: step["fingerprint"] for name, step in left.items()}, keep_segments=not forget)
         return journals
+
+    def _fingerprint(self, name: str) -> str:
+        fingerprint: str = self.run.manifest["steps"][name]["fingerprint"]
+        return fingerprint
 
     def _existing_collection(self) -> Stored | None:
         return self.source.existing(self.store)

@@ -115,6 +115,11 @@ def content(directory: Path) -> dict[str, bytes]:
     return {str(file.relative_to(directory)): file.read_bytes() for file in directory.rglob("*") if file.is_file()}
 
 
+def passes_of(run: fmnist_dask.Run, step: str) -> int:
+    """Passes that the manifest accounts for, of a step alone or with others."""
+    return sum(entry["times"] for entry in run.manifest["work"] if entry["kind"] == "pass" and step in entry["steps"])
+
+
 def assert_as_if_nothing_had_happened(run: fmnist_dask.Run, undisturbed: fmnist_dask.Run) -> None:
     assert run.status == "SUCCEEDED"
     assert content(run.path / "results.zarr") == content(undisturbed.path / "results.zarr")
@@ -204,6 +209,7 @@ def test_a_step_that_failed_goes_on_from_its_journal(
     record = again.manifest["steps"]["long"]
     assert (record["resumed_passes"], again.manifest["passes"], record["passes"]) == (3, 5, 8)
     assert again.manifest["steps"]["short"]["status"] == "REUSED"
+    assert {name: passes_of(again, name) for name in PASSES} == PASSES  # those before the failure, too
 
 
 @pytest.mark.usefixtures("failing")
@@ -219,3 +225,7 @@ def test_another_parameter_or_force_starts_over(
     record = again.manifest["steps"]["long"]
     assert record["resumed_passes"] == 0
     assert record["passes"] == again.manifest["passes"] == (8 if "force" in changes else 3)
+    alone = [
+        entry["times"] for entry in again.manifest["work"] if (entry["kind"], entry["steps"]) == ("pass", ["long"])
+    ]
+    assert sum(alone) == record["passes"]  # what was done before and is of no use is gone
