@@ -69,9 +69,7 @@ def chapter(settings: Settings, options: PCABenchmark) -> Iterator[Row]:
         parts = shares(pixels, collection)
     floats = pixels.astype(np.float64) / 255
     expected = []
-    memory = timed(
-        lambda: expected.append(PCA(COMPONENTS, svd_solver="covariance_eigh").fit(floats)), options.repeats
-    )
+    memory = timed(lambda: expected.append(PCA(COMPONENTS, svd_solver="covariance_eigh").fit(floats)), options.repeats)
     automatic = timed(lambda: PCA(COMPONENTS).fit(floats), min(3, options.repeats))
     incremental = timed(lambda: IncrementalPCA(COMPONENTS, batch_size=4096).fit(floats), 1)
     signs = np.sign((found[-1].components * expected[-1].components_).sum(axis=1))

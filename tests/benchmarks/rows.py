@@ -129,9 +129,7 @@ class Row:
         )
 
 
-def beside_peer(
-    what: str, ours: Timed | float, peer: str, by: str, theirs: Timed | float, n: int, **more: Any
-) -> Row:
+def beside_peer(what: str, ours: Timed | float, peer: str, by: str, theirs: Timed | float, n: int, **more: Any) -> Row:
     """Ours beside another package, of which the version is noted."""
     other = Side(peer, *_parts(theirs)[:1], peers.version(peer), by, _parts(theirs)[1])
     return Row(what, _side("fmnist-dask", ours), other, n, peer=True, **more)
