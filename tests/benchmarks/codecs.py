@@ -20,7 +20,7 @@ from fmnist_dask.collection.layout import rows_per_chunk
 from fmnist_dask.collection.sources.base import Source
 from fmnist_dask.collection.sources.detect import open_source
 from fmnist_dask.collection.store import configure_zarr
-from tests.benchmarks.common import arrays_of, fashion_source
+from tests.benchmarks.common import arrays_of, fashion_name, fashion_source
 from tests.benchmarks.rows import Row, Timed, beside_base, timed
 from tests.benchmarks.settings import Options, Settings, alone
 
@@ -45,11 +45,11 @@ def chapter(settings: Settings, options: CodecBenchmark) -> Iterator[Row]:
     configure_zarr()
     place = settings.directory / "codecs.zarr"
     fashion = fashion_source(settings)
-    sets = {fashion.name: images_of(fashion)}
+    sets = {fashion_name(settings): images_of(fashion)}
     if settings.data is not None and (settings.data / "mnist").is_dir():
         mnist = open_source(str(settings.data / "mnist"))
         assert isinstance(mnist, Source)
-        sets["mnist"] = images_of(mnist)
+        sets["MNIST"] = images_of(mnist)
     sets["tiles of two colour photographs"] = photographs(turns=1 if settings.tiny else 4)
     for name, images in sets.items():
         yield from measured(name, images, place, options.repeats)

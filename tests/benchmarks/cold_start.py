@@ -16,20 +16,20 @@ from pathlib import Path
 
 from tests.benchmarks.common import fashion_files, fashion_name
 from tests.benchmarks.rows import Row, beside_base, beside_peer, timed
-from tests.benchmarks.settings import Options, Settings, alone
+from tests.benchmarks.settings import Options, Settings, alone, parts
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = "scikit-learn"
 
 
 @dataclass(frozen=True)
 class ColdStartBenchmark(Options):
-    """Starts of the command line alone."""
+    """Parts, and starts of the command line alone."""
 
+    parts: tuple[str, ...] = parts("everything", "first")
     helps: int = 7
 
 
-BY_SIZE = {"tiny": ColdStartBenchmark(1, 1), "usual": ColdStartBenchmark()}
+BY_SIZE = {"tiny": ColdStartBenchmark(1, ("everything",), 1), "usual": ColdStartBenchmark()}
 
 
 def call(*command: str, cwd: Path = ROOT) -> None:
@@ -56,21 +56,25 @@ def chapter(settings: Settings, options: ColdStartBenchmark) -> Iterator[Row]:
             call("-m", "tests.benchmarks.numpy_script", str(data), f"{place}/page.html", *more)
 
     if not settings.tiny:
-        ours()
+        ours()  # compiles
+        needs.clear()
     repeats, name = options.repeats, fashion_name(settings)
-    everything = timed(ours, repeats)
-    worker, driver = (max(peak[at] for peak in needs) for at in (0, 1))
-    structure = timed(lambda: script("structure"), repeats)
-    told = f"ingest included; worker {worker:.0f} MB, driver {driver:.0f} MB"
-    by, n = "script of the same analysis in memory, NumPy and scikit-learn", images[0]
-    yield beside_peer(f"explore of {name}, cold start to report", everything, SCRIPT, by, structure, n, remark=told)
-    plain = timed(script, repeats)
-    first = timed(lambda: ours("--only", "duplicates,pixels,properties"), repeats)
-    yield beside_peer(f"its first three steps, {name}", first, "NumPy", "script in memory", plain, n)
-    limit = 1.5 * plain.value + 6
-    yield beside_base("its first three steps", first, "1.5 × the script + 6 s", limit, n)
-    quick = timed(lambda: call("-m", "fmnist_dask.cli", "--help"), options.helps)
-    yield beside_base("fmnist-dask --help", quick, "the first three steps", first, n)
+    if "everything" in options.parts:
+        everything = timed(ours, repeats)
+        worker, driver = (max(peak[at] for peak in needs) for at in (0, 1))
+        structure = timed(lambda: script("structure"), repeats)
+        told = f"ingest included; worker {worker:.0f} MB, driver {driver:.0f} MB"
+        by, n = "script of the same analysis in memory, NumPy and scikit-learn", images[0]
+        what = f"explore of {name}, cold start to report"
+        yield beside_peer(what, everything, "scikit-learn", by, structure, n, remark=told)
+        quick = timed(lambda: call("-m", "fmnist_dask.cli", "--help"), options.helps)
+        yield beside_base("fmnist-dask --help", quick, "explore", everything, n)
+    if "first" in options.parts:
+        plain = timed(script, repeats)
+        first = timed(lambda: ours("--only", "duplicates,pixels,properties"), repeats)
+        yield beside_peer(f"its first three steps, {name}", first, "NumPy", "script in memory", plain, images[-1])
+        limit = 1.5 * plain.value + 6
+        yield beside_base("its first three steps", first, "1.5 × the script + 6 s", limit, images[-1])
 
 
 if __name__ == "__main__":

@@ -160,15 +160,14 @@ def measured(
     ours, n = times["ours"], collection.n
     ratios = [loop / own for loop, own in zip(seconds["loop"], seconds["ours"], strict=True)]
     fast = not options.pillow and importlib.util.find_spec("imagecodecs") is not None
+    planned, idle = engine.planned_worker_bytes / 1e6, connection.workers.baseline / 1e6
     told = (
         f"{statistics.median(ratios):.2f} × its speed ({min(ratios):.2f} to {max(ratios):.2f}); "
-        f"{n / ours.value / 2:,.0f} images/s a core; {tasks} tasks, load {os.getloadavg()[0]:.1f}; worker {peak:.0f} MB "
-        f"at most, planned {engine.planned_worker_bytes / 1e6:.0f} MB (of it {connection.workers.baseline / 1e6:.0f} MB "
-        f"idle, {task:.0f} MB a task)"
+        f"{n / ours.value / 2:,.0f} images/s a core; {tasks} tasks, load {os.getloadavg()[0]:.1f}; worker {peak:.0f} MB, "
+        f"planned {planned:.0f} MB (of it {idle:.0f} MB idle, {task:.0f} MB a task)"
     )
-    what = (
-        f"ingest of {fashion_name(settings)}, {kind}, {'extra fast' if fast else 'without the extra fast'}, 2 workers"
-    )
+    decoder = "extra fast" if fast else "without the extra fast"
+    what = f"ingest of {fashion_name(settings)}, {kind}, {decoder}, 2 workers"
     by = "a loop in a single process, nothing written"
     yield beside_peer(what, ours, "Pillow", by, times["loop"], n, agrees=same, remark=told)
     yield beside_base(f"{kind}: opening the source", times["opening"], "the ingest", ours, n)

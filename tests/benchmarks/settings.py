@@ -131,18 +131,25 @@ def alone(description: str | None, chapter: Chapter, by_size: Mapping[str, Any],
     keep = given.pop("json")
     options = replace(options_of(by_size, settings.size), **given)
     print(f"\n{name}", flush=True)
-    rows = [replace(row, chapter=name) for row in printed(chapter(settings, options))]
+    rows: list[Row] = []
+
+    def kept() -> None:
+        if keep is not None:
+            keep.write_text(json.dumps({"rows": [row.as_json() for row in rows], "missing": settings.missing}))
+
+    for row in told(chapter(settings, options), name):
+        rows.append(row)
+        kept()  # rows before an error, or before a process is killed, are not lost
+    kept()
     for why in settings.missing:
         print(f"  left out: {why}")
-    if keep is not None:
-        keep.write_text(json.dumps({"rows": [row.as_json() for row in rows], "missing": settings.missing}))
 
 
-def printed(rows: Iterator[Row]) -> Iterator[Row]:
-    """Rows, each printed as it comes."""
+def told(rows: Iterator[Row], chapter: str) -> Iterator[Row]:
+    """Rows with the name of their chapter, each printed as it comes."""
     for row in rows:
         print(in_words(row), flush=True)
-        yield row
+        yield replace(row, chapter=chapter)
 
 
 def _add_option(parser: argparse.ArgumentParser, name: str, usual: Any, about: Mapping[str, Any]) -> None:
