@@ -44,7 +44,7 @@ def main() -> int:
     given = parser.parse_args()
     for name in given.chapters:
         if name not in CHAPTERS:
-            parser.error(f"there is no chapter {name!r}{nearest(name, CHAPTERS)}; --list names them all")
+            parser.error(f"there is no chapter {name!r}: {nearest(name, CHAPTERS)}; --list names them all")
     if given.list:
         for name in CHAPTERS:
             print(f"{name:<18}{title_of(name)}")

@@ -163,8 +163,8 @@ def measured(
     planned, idle = engine.planned_worker_bytes / 1e6, connection.workers.baseline / 1e6
     told = (
         f"{statistics.median(ratios):.2f} × its speed ({min(ratios):.2f} to {max(ratios):.2f}); "
-        f"{n / ours.value / 2:,.0f} images/s a core; {tasks} tasks, load {os.getloadavg()[0]:.1f}; worker {peak:.0f} MB, "
-        f"planned {planned:.0f} MB (of it {idle:.0f} MB idle, {task:.0f} MB a task)"
+        f"{n / ours.value / 2:,.0f} images/s a core; {tasks} tasks, load {os.getloadavg()[0]:.1f}; "
+        f"worker {peak:.0f} MB, planned {planned:.0f} MB (of it {idle:.0f} MB idle, {task:.0f} MB a task)"
     )
     decoder = "extra fast" if fast else "without the extra fast"
     what = f"ingest of {fashion_name(settings)}, {kind}, {decoder}, 2 workers"

@@ -98,7 +98,8 @@ def beside_faiss(
     theirs = run_faiss(collection, start, options, fit)
     what, told = words
     work = 2 * fit * collection.n_features * options.clusters * options.iterations / 1e9
-    told += f"; theirs {work / theirs['seconds']:.0f} GFLOP/s, inertia {theirs['inertia']:,.0f}, {theirs['peak'] / 1e6:,.0f} MB"
+    rate, memory = work / theirs["seconds"], theirs["peak"] / 1e6
+    told += f"; theirs {rate:.0f} GFLOP/s, inertia {theirs['inertia']:,.0f}, {memory:,.0f} MB"
     seconds = Timed.of(theirs["times"])
     if fit == n:
         same = abs(inertia / theirs["inertia"] - 1) < 0.01

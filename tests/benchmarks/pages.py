@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+from bokeh.core.properties import value
 from bokeh.models import ColumnDataSource, FixedTicker, Span
 from bokeh.plotting import figure
 
@@ -46,7 +47,8 @@ def _where(book: Book) -> str:
     return (
         f"Size {book.size}, {book.data}; {machine['cores']} cores of {machine['cpu']}, "
         f"{machine['memory_bytes'] / 2**30:.0f} GiB, {machine['os']}, Python {machine['python']}, "
-        f"BLAS {', '.join(machine['blas'])}. Both sides in one run on the same data; medians. A ratio below 1: ours takes less."
+        f"BLAS {', '.join(machine['blas'])}. Both sides in one run on the same data; medians. "
+        "A ratio below 1: ours takes less."
     )
 
 
@@ -134,7 +136,7 @@ def ratio_bars(rows: Sequence[Row]) -> figure:
     plot.add_layout(Span(location=1, dimension="height", line_color=INK, line_width=1))
     source = ColumnDataSource(bars)
     drawn = plot.hbar("y", BAR, "right", left="left", color="colour", source=source)
-    style = {"text_font": FONT, "text_font_size": "12px"}
+    style = {"text_font": value(FONT), "text_font_size": "12px"}
     plot.text("right", "y", "ratio", x_offset=4, text_baseline="middle", text_color=INK, source=source, **style)
     for weight in ("bold", "normal"):
         chosen = [at for at, one in enumerate(words["style"]) if one == weight]
@@ -145,8 +147,8 @@ def ratio_bars(rows: Sequence[Row]) -> figure:
 
 
 def _add(columns: dict[str, list[Any]], **values: Any) -> None:
-    for name, value in values.items():
-        columns[name].append(value)
+    for name, one in values.items():
+        columns[name].append(one)
 
 
 def _chapter_section(chapter: Told, order: int) -> Section:
