@@ -15,7 +15,7 @@ from pathlib import Path
 from fmnist_dask.errors import nearest
 from tests.benchmarks import pages
 from tests.benchmarks.book import CHAPTERS, chapters_of_book, empty_book, title_of
-from tests.benchmarks.settings import DIRECTORY, SIZES, Settings, data_directory
+from tests.benchmarks.settings import DIRECTORY, SIZES, Settings, data_directory, hush
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -54,6 +54,7 @@ def main() -> int:
     settings = Settings(given.size, given.directory, None if given.size == "tiny" else data_directory())
     out = given.out or Path("benchmarks") / f"{datetime.now(UTC):%Y-%m-%d}"
     out.mkdir(parents=True, exist_ok=True)
+    hush()
     book = empty_book(settings)
     for chapter in chapters_of_book(given.chapters or CHAPTERS, settings, given.repeat):
         book.chapters.append(chapter)

@@ -32,12 +32,13 @@ CHOSEN = "zstd 1"
 
 @dataclass(frozen=True)
 class CodecBenchmark(Options):
-    """Nothing but repeats."""
+    """Images that are read one by one."""
 
     repeats: int = 5
+    scattered: int = 100
 
 
-BY_SIZE = {"tiny": CodecBenchmark(1), "usual": CodecBenchmark()}
+BY_SIZE = {"tiny": CodecBenchmark(1, 10), "usual": CodecBenchmark()}
 
 
 def chapter(settings: Settings, options: CodecBenchmark) -> Iterator[Row]:
@@ -52,7 +53,7 @@ def chapter(settings: Settings, options: CodecBenchmark) -> Iterator[Row]:
         sets["MNIST"] = images_of(mnist)
     sets["tiles of two colour photographs"] = photographs(turns=1 if settings.tiny else 4)
     for name, images in sets.items():
-        yield from measured(name, images, place, options.repeats)
+        yield from measured(name, images, place, options)
     shutil.rmtree(place, ignore_errors=True)
 
 
@@ -135,15 +136,15 @@ def straight(array: Any, place: Path) -> None:
             Zstd().decode(file.read_bytes(), out=np.empty(array.chunks, array.dtype))
 
 
-def scattered(array: Any) -> None:
-    """Read a hundred images, one by one."""
-    for row in np.random.default_rng(0).integers(0, array.shape[0], 100):
+def scattered(array: Any, count: int) -> None:
+    """Read so many images, one by one."""
+    for row in np.random.default_rng(0).integers(0, array.shape[0], count):
         array[int(row)]
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Of one codec: bytes on disk, reading all chunks, reading a hundred images, and whether all came back."""
+    """Of one codec: bytes on disk, reading all chunks, reading some images one by one, and whether all came back."""
 
     stored: float
     whole: Timed
@@ -151,9 +152,9 @@ class Measured:
     same: bool
 
 
-def measured(name: str, images: np.ndarray, place: Path, repeats: int) -> Iterator[Row]:
+def measured(name: str, images: np.ndarray, place: Path, options: CodecBenchmark) -> Iterator[Row]:
     """The rows of one set."""
-    found: dict[str, Measured] = {}
+    found, repeats, one_by_one = dict[str, Measured](), options.repeats, options.scattered
     for codec, compressors in codecs().items():
         kinds = (("", False), (", sharded", True)) if codec in ("none", CHOSEN) else (("", False),)
         for suffix, sharded in kinds:
@@ -161,7 +162,7 @@ def measured(name: str, images: np.ndarray, place: Path, repeats: int) -> Iterat
             stored = sum(file.stat().st_size for file in place.rglob("*") if file.is_file()) / 1e6
             same = np.array_equal(array[:], images)
             read = again(lambda array=array: whole(array), repeats)
-            few = again(lambda array=array: scattered(array), min(3, repeats))
+            few = again(lambda array=array: scattered(array, one_by_one), min(3, repeats))
             found[codec + suffix] = Measured(stored, read, few, same)
             if codec == CHOSEN and not sharded:
                 read = again(lambda array=array: straight(array, place), repeats)
@@ -176,7 +177,7 @@ def measured(name: str, images: np.ndarray, place: Path, repeats: int) -> Iterat
         )
         yield beside_base(f"{what}: read whole", one.whole, CHOSEN, base.whole, n, remark=rate)
         if one.scattered is not None and base.scattered is not None:
-            yield beside_base(f"{what}: 100 images", one.scattered, CHOSEN, base.scattered, n)
+            yield beside_base(f"{what}: {one_by_one} images", one.scattered, CHOSEN, base.scattered, n)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,8 @@ class MapBenchmark(Options):
         Garments, those among which the others are placed, and those of the map on which all are fitted.
     grown
         Garments that are placed among the same landmarks, ever more.
+    exaggerated, iterations
+        Iterations of t-SNE: with affinities enlarged, and after that.
     umap_landmarks
         Images on which UMAP is fitted, where it is not fitted on all.
     """
@@ -60,9 +62,15 @@ class MapBenchmark(Options):
     subset: int = 60_000
     grown: tuple[int, ...] = (300_000, 600_000, 1_200_000)
     umap_landmarks: int = 10_000
+    exaggerated: int = 250
+    iterations: int = 500
+
+    def tsne(self, **more: Any) -> TSNEOptions:
+        """Options of ours."""
+        return TSNEOptions(early_exaggeration_iter=self.exaggerated, n_iter=self.iterations, **more)
 
 
-BY_SIZE = {"tiny": MapBenchmark(1, ("all", "sample", "placing", "umap"), 600, 1500, 600, 500, (1500, 3000), 600),
+BY_SIZE = {"tiny": MapBenchmark(1, ("all", "sample", "placing", "umap"), 600, 1500, 600, 500, (1500, 3000), 600, 20, 40),
            "usual": MapBenchmark()}  # fmt: skip
 
 
@@ -87,20 +95,23 @@ def quality(engine: DistributedEngine, view: FeatureCollection, rows: Any, place
     return f"trustworthiness {found.trustworthiness:.4f}, accuracy {found.knn_accuracy:.4f}"
 
 
-def direct(codes: np.ndarray) -> np.ndarray:
+def direct(codes: np.ndarray, options: MapBenchmark) -> np.ndarray:
     """openTSNE with the same perplexity and iterations, its own choice of neighbours."""
     import openTSNE
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return np.asarray(openTSNE.TSNE(perplexity=30, n_jobs=2, random_state=0).fit(codes), dtype=np.float32)
+        turns = {"early_exaggeration_iter": options.exaggerated, "n_iter": options.iterations}
+        model = openTSNE.TSNE(perplexity=30, n_jobs=2, random_state=0, **turns)
+        return np.asarray(model.fit(codes), dtype=np.float32)
 
 
-def scikit_learn(codes: np.ndarray) -> np.ndarray:
+def scikit_learn(codes: np.ndarray, options: MapBenchmark) -> np.ndarray:
     """Its ``TSNE``, with as many iterations."""
     from sklearn.manifold import TSNE
 
-    return np.asarray(TSNE(perplexity=30, max_iter=750, n_jobs=2, random_state=0).fit_transform(codes))
+    turns = max(250, options.exaggerated + options.iterations)  # it refuses fewer
+    return np.asarray(TSNE(perplexity=30, max_iter=turns, n_jobs=2, random_state=0).fit_transform(codes))
 
 
 def map_of_all(
@@ -111,11 +122,11 @@ def map_of_all(
     codes, rows = view.read("features", 0, n).astype(np.float64), np.arange(n)
     times: dict[str, list[float]] = {"ours": [], "openTSNE": []}
     for _ in range(options.repeats):
-        model, took = once(lambda: ours(engine, view, n, TSNEOptions(), "train"))
+        model, took = once(lambda: ours(engine, view, n, options.tsne(), "train"))
         times["ours"].append(took)
-        other, took = once(lambda: direct(codes))
+        other, took = once(lambda: direct(codes, options))
         times["openTSNE"].append(took)
-    third, theirs = once(lambda: scikit_learn(codes))
+    third, theirs = once(lambda: scikit_learn(codes, options))
     mine, directly = (Timed.of(took) for took in times.values())
     told = [quality(engine, view, rows, places, "train") for places in (model.embedding, other, third)]
     what = f"t-SNE, exact neighbours, 2 workers, {fashion_name(settings)}"
@@ -129,9 +140,9 @@ def map_of_sample(
 ) -> Iterator[Row]:
     """Some of them: ours and scikit-learn, one run each."""
     view, n = codes_of(engine, collection, D), collection.splits["train"]
-    model, took = once(lambda: ours(engine, view, n, TSNEOptions(images=options.sample), "train"))
+    model, took = once(lambda: ours(engine, view, n, options.tsne(images=options.sample), "train"))
     codes = view.read("features", 0, n)[model.rows].astype(np.float64)
-    other, theirs = once(lambda: scikit_learn(codes))
+    other, theirs = once(lambda: scikit_learn(codes, options))
     told = [quality(engine, view, model.rows, places, "train") for places in (model.embedding, other)]
     what, size = f"t-SNE of some of {fashion_name(settings)}", len(model.rows)
     remark = f"{told[0]}; theirs {told[1]}; one run each"
@@ -143,12 +154,12 @@ def placing(
 ) -> Iterator[Row]:
     """Garments placed among landmarks: time, memory and quality; a part of them all fitted beside it."""
     view = codes_of(engine, garments_store(engine, settings, options.garments), D, "all")
-    chosen = TSNEOptions(landmarks=options.landmarks)
+    chosen = options.tsne(landmarks=options.landmarks)
     model, took = once(lambda: ours(engine, view, view.n, chosen, "all"))
     told = [quality(engine, view, np.arange(view.n), model.embedding, "all")]
     placed = np.sort(np.random.default_rng(0).permutation(np.flatnonzero(~model.fitted))[: options.subset])
     told.append(quality(engine, view, placed, model.embedding[placed], "all"))
-    some = replace(TSNEOptions(), images=options.subset)
+    some = options.tsne(images=options.subset)
     fitted, their_time = once(lambda: ours(engine, view, view.n, some, "all"))
     told.append(quality(engine, view, fitted.rows, fitted.embedding, "all"))
     yield beside_base(

@@ -29,16 +29,17 @@ from tests.benchmarks.settings import Options, Settings, alone
 
 @dataclass(frozen=True)
 class OverheadBenchmark(Options):
-    """Nothing but repeats."""
+    """Rounds that do not count, before the others."""
 
     repeats: int = 5
+    first: int = 1
 
 
-BY_SIZE = {"tiny": OverheadBenchmark(1), "usual": OverheadBenchmark()}
+BY_SIZE = {"tiny": OverheadBenchmark(1, 0), "usual": OverheadBenchmark()}
 
 
 def chapter(settings: Settings, options: OverheadBenchmark) -> Iterator[Row]:
-    """Both sides in turn, several times, after one that does not count."""
+    """Both sides in turn, several times, after what does not count."""
     with settings.workers() as (connection, engine):
         collection = fashion_store(engine, settings)
         workflow = load_workflow(find_workflow("explore"), source=collection.path)
@@ -63,7 +64,7 @@ def chapter(settings: Settings, options: OverheadBenchmark) -> Iterator[Row]:
             timed_calls(runner, "write_report", parts["report"]),
             timed_exit(runner, "performance_kept", parts["performance report"]),
         ):
-            for _ in range(options.repeats + 1):
+            for _ in range(options.repeats + options.first):
                 for name, work in (("functions", functions), ("runner", run)):
                     begun = time.perf_counter()
                     work()
@@ -71,8 +72,8 @@ def chapter(settings: Settings, options: OverheadBenchmark) -> Iterator[Row]:
                 for name, seconds in parts.items():
                     of_runs.setdefault(name, []).append(sum(seconds))
                     seconds.clear()
-    theirs, ours = (Timed.of(spent[name][1:]) for name in ("functions", "runner"))
-    extra = {name: Timed.of(values[1:]) for name, values in of_runs.items()}
+    theirs, ours = (Timed.of(spent[name][options.first :]) for name in ("functions", "runner"))
+    extra = {name: Timed.of(values[options.first :]) for name, values in of_runs.items()}
     bare = ours.value - sum(one.value for one in extra.values())
     what, base, n = f"explore of {fashion_name(settings)} by the runner", "its steps called one by one", collection.n
     told = "collection there, workers warm; no shared passes, nothing written by the steps alone"

@@ -60,7 +60,7 @@ class QuantizeBenchmark(Options):
 
 
 BY_SIZE = {
-    "tiny": QuantizeBenchmark(1, PARTS, megapixels=0.2, numbers=(2, 8), height=60),
+    "tiny": QuantizeBenchmark(1, PARTS, megapixels=0.05, numbers=(2, 8), height=24),
     "usual": QuantizeBenchmark(),
     "large": QuantizeBenchmark(parts=PARTS, whole=True),
 }

@@ -130,11 +130,8 @@ def rows_of(part: str, options: SchedulerBenchmark, found: dict[bool, list[Passe
     plain, watched = found[False], found[True]
     n, one = options.chunks, plain[0]
     count = options.workers if part == "threads" else options.processes
-    kind = {
-        "threads": "workers in this process",
-        "processes": "worker processes",
-        "apart": "worker processes, the scheduler apart",
-    }
+    kinds = {"threads": "workers in this process", "processes": "worker processes"}
+    kind = kinds.get(part, "worker processes, the scheduler apart")
     name = f"{n:,} tasks of nothing, {options.threads} threads of {count} {kind}"
 
     def each(passes: list[Passed], of: str) -> Timed:

@@ -7,10 +7,13 @@ import contextlib
 import json
 import os
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
+
+from zarr.errors import ZarrUserWarning
 
 from fmnist_dask.cluster.config import ClusterConfig
 from fmnist_dask.cluster.connect import Connection, connect
@@ -115,6 +118,12 @@ def options_of(by_size: Mapping[str, Any], size: Size) -> Any:
     return by_size.get(size, by_size["usual"])
 
 
+def hush() -> None:
+    """Leave out what libraries warn of by choices that are theirs, or ours: codecs without a specification."""
+    warnings.filterwarnings("ignore", category=ZarrUserWarning)
+    warnings.filterwarnings("ignore", message="invalid value encountered in divide")
+
+
 def alone(description: str | None, chapter: Chapter, by_size: Mapping[str, Any], name: str) -> None:
     """Run one chapter by its own command line, and print its rows."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -130,6 +139,7 @@ def alone(description: str | None, chapter: Chapter, by_size: Mapping[str, Any],
         settings.data = None
     keep = given.pop("json")
     options = replace(options_of(by_size, settings.size), **given)
+    hush()
     print(f"\n{name}", flush=True)
     rows: list[Row] = []
 
