@@ -70,8 +70,11 @@ class MapBenchmark(Options):
         return TSNEOptions(early_exaggeration_iter=self.exaggerated, n_iter=self.iterations, **more)
 
 
-BY_SIZE = {"tiny": MapBenchmark(1, ("all", "sample", "placing", "umap"), 600, 1500, 600, 500, (1500, 3000), 600, 20, 40),
-           "usual": MapBenchmark()}  # fmt: skip
+TINY = MapBenchmark(
+    1, sample=600, garments=1500, landmarks=600, subset=500, grown=(1500, 3000), umap_landmarks=600,
+    exaggerated=20, iterations=40,
+)  # fmt: skip
+BY_SIZE = {"tiny": TINY, "usual": MapBenchmark()}
 
 
 def chapter(settings: Settings, options: MapBenchmark) -> Iterator[Row]:

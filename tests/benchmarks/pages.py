@@ -23,6 +23,8 @@ LETTERS = 52
 #: Pixels of a line of text, a bar, the space below it, and the name of a chapter.
 LINE, BAR, SPACE, HEADING = 15, 12, 12, 26
 MOST_BARS = 120
+#: Reports of runs keep a table's cells on one line; here words are long, and numbers are to stay in sight.
+WRAPPED = "<style>td:first-child { white-space: normal; overflow-wrap: anywhere }</style>"
 
 
 def markdown(book: Book) -> str:
@@ -81,7 +83,7 @@ def html(book: Book) -> str:
         Card(str(differ), "different results", "warn" if differ else "good", "Where both sides should have the same."),
     ]
     page = Page("Benchmarks", _where(book), (book.date[:10], book.size), banners, (), tuple(cards), tuple(sections))
-    return render(page)
+    return render(page).replace("</head>", f"{WRAPPED}</head>", 1)
 
 
 def _drawable(row: Row) -> bool:
@@ -133,7 +135,7 @@ def ratio_bars(rows: Sequence[Row]) -> figure:
     ticks = [10.0**at for at in range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1)]
     plot.xaxis.ticker = plot.xgrid.ticker = FixedTicker(ticks=ticks)
     plot.xaxis.major_label_overrides = {tick: f"{tick:g}" for tick in ticks}
-    plot.add_layout(Span(location=1, dimension="height", line_color=INK, line_width=1))
+    plot.add_layout(Span(location=1, dimension="height", line_color=INK, level="underlay"))
     source = ColumnDataSource(bars)
     drawn = plot.hbar("y", BAR, "right", left="left", color="colour", source=source)
     style = {"text_font": value(FONT), "text_font_size": "12px"}
@@ -154,12 +156,12 @@ def _add(columns: dict[str, list[Any]], **values: Any) -> None:
 def _chapter_section(chapter: Told, order: int) -> Section:
     blocks: list[Block] = []
     if chapter.rows:
-        columns = ("what", "other", "found", "ours", "its value", "ratio")
         cells = []
         for row in chapter.rows:
             what, ours, _, ratio, found = _texts(row)
-            cells.append((what, _other(row.other), found, ours, shown(row.other.value, row.unit), ratio))
-        blocks.append(Table(columns, tuple(cells), text_columns=3))
+            words = f"{what}, beside {_other(row.other)}{f': {found}' if found else ''}"
+            cells.append((words, ours, shown(row.other.value, row.unit), ratio))
+        blocks.append(Table(("what", "ours", "other", "ratio"), tuple(cells)))
     blocks += [Text(f"Left out: {why}.", "warn") for why in chapter.missing]
     return Section(
         chapter.name.replace("_", " "), chapter.name.replace("_", "-"), tuple(blocks), f"{chapter.title}.", order=order
