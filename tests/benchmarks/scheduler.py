@@ -34,11 +34,23 @@ FORETOLD_IMAGES, FORETOLD_SHAPE, FORETOLD_WORKERS = 10**9, (28, 28), 200
 
 @dataclass(frozen=True)
 class SchedulerBenchmark(Options):
-    """Chunks, threads of all workers, workers of this process, worker processes."""
+    """How many of everything.
+
+    Attributes
+    ----------
+    chunks, watched
+        Chunks of a pass, and those of one whose progress is watched, at most: each sign of it sums over all tasks, so
+        that its cost grows with the square of their number.
+    threads
+        Of all workers.
+    workers, processes
+        Workers where they are threads of this process, and where they are processes.
+    """
 
     repeats: int = 1
     parts: tuple[str, ...] = parts("threads", "processes", "apart")
     chunks: int = 10_000
+    watched: int = 10_000
     threads: int = 64
     workers: int = 8
     processes: int = 2
@@ -65,14 +77,15 @@ class Passed:
 
 def chapter(settings: Settings, options: SchedulerBenchmark) -> Iterator[Row]:
     """Each kind of cluster, without progress and with it; then what follows for large collections."""
-    slowest = 0.0
+    slowest, few = 0.0, min(options.chunks, options.watched)
     for part in options.parts:
-        found: dict[bool, list[Passed]] = {False: [], True: []}
+        found: dict[str, list[Passed]] = {"plain": [], "few": [], "watched": []}
         with engine_on(settings, options, part) as engine:
             passed(engine, min(100, options.chunks), True)  # imports
             for _ in range(options.repeats):
-                for watched in found:
-                    found[watched].append(passed(engine, options.chunks, watched))
+                found["plain"].append(passed(engine, options.chunks, False))
+                found["few"].append(passed(engine, few, False) if few < options.chunks else found["plain"][-1])
+                found["watched"].append(passed(engine, few, True))
         overhead = yield from rows_of(part, options, found)
         slowest = max(slowest, overhead)
     if slowest:
@@ -125,10 +138,10 @@ def passed(engine: DistributedEngine, count: int, watched: bool) -> Passed:
     return Passed(seconds, after["cpu"] - before["cpu"], before["resident"], after["highest"], read + merging, merging)
 
 
-def rows_of(part: str, options: SchedulerBenchmark, found: dict[bool, list[Passed]]) -> Any:
+def rows_of(part: str, options: SchedulerBenchmark, found: dict[str, list[Passed]]) -> Any:
     """Rows of one kind of cluster; gives back the seconds of one task, with progress."""
-    plain, watched = found[False], found[True]
-    n, one = options.chunks, plain[0]
+    plain, n = found["plain"], options.chunks
+    one, few = plain[0], min(n, options.watched)
     count = options.workers if part == "threads" else options.processes
     kinds = {"threads": "workers in this process", "processes": "worker processes"}
     kind = kinds.get(part, "worker processes, the scheduler apart")
@@ -145,14 +158,15 @@ def rows_of(part: str, options: SchedulerBenchmark, found: dict[bool, list[Passe
     yield beside_base(f"{name}: a task", overhead, "what plans reckon with", TASK_OVERHEAD, n, remark=told)
     cpu = each(plain, "cpu")
     yield beside_base(f"{name}: CPU of the scheduler's thread, a task", cpu, "a task", overhead, n)
-    progress = each(watched, "seconds")
-    yield beside_base(f"{name}, with progress: a task", progress, "without progress", overhead, n)
+    progress, same = each(found["watched"], "seconds"), each(found["few"], "seconds")
+    what = f"{name}, with progress" if few == n else f"{few:,} of these tasks with progress"
+    yield beside_base(f"{what}: a task", progress, "without progress", same, few)
     highest = Timed.of([taken.highest for taken in plain])
     before = Timed.of([taken.before for taken in plain])
     told = f"{1e3 * (highest.value - before.value) / one.tasks:.1f} kB a task"
     memory = f"{name}: memory of the scheduler's process at its highest"
     yield beside_base(memory, highest, "before the pass", before, n, unit="MB", remark=told)
-    return progress.value
+    return max(overhead.value, progress.value)
 
 
 def foretold(overhead: float) -> Row:
