@@ -51,8 +51,8 @@ class MapBenchmark(Options):
         Garments that are placed among the same landmarks, ever more.
     exaggerated, iterations
         Iterations of t-SNE: with affinities enlarged, and after that.
-    umap_landmarks
-        Images on which UMAP is fitted, where it is not fitted on all.
+    umap_landmarks, epochs
+        Images on which UMAP is fitted, where it is not fitted on all, and its epochs; 0 is its own choice.
     """
 
     parts: tuple[str, ...] = parts("all", "sample", "placing", "umap")
@@ -64,6 +64,7 @@ class MapBenchmark(Options):
     umap_landmarks: int = 10_000
     exaggerated: int = 250
     iterations: int = 500
+    epochs: int = 0
 
     def tsne(self, **more: Any) -> TSNEOptions:
         """Options of ours."""
@@ -72,7 +73,7 @@ class MapBenchmark(Options):
 
 TINY = MapBenchmark(
     1, sample=600, garments=1500, landmarks=600, subset=500, grown=(1500, 3000), umap_landmarks=600,
-    exaggerated=20, iterations=40,
+    exaggerated=20, iterations=40, epochs=30,
 )  # fmt: skip
 BY_SIZE = {"tiny": TINY, "usual": MapBenchmark()}
 
@@ -265,14 +266,15 @@ def by_umap(
     codes, rows = view.read("features", 0, n), np.arange(n)
 
     def mine(landmarks: int) -> UMAPModel:
-        chosen = UMAPOptions(landmarks=landmarks)
+        chosen = UMAPOptions(landmarks=landmarks, n_epochs=options.epochs or None)
         sample = drive(images_to_place(view, n, chosen, "train"), view, engine)
         return drive(umap(view, sample, n, chosen, "train"), view, engine)
 
     def theirs() -> np.ndarray:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return np.asarray(umap_learn.UMAP(init="pca", random_state=0).fit_transform(codes))
+            model = umap_learn.UMAP(n_epochs=options.epochs or None, init="pca", random_state=0)
+            return np.asarray(model.fit_transform(codes))
 
     mine(options.umap_landmarks // 2), theirs()  # compile
     times: dict[str, list[float]] = {"all": [], "some": [], "theirs": []}
