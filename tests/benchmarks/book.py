@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from threadpoolctl import threadpool_limits
 
 from fmnist_dask.workflow.fingerprint import blas_names, cpu_name, recorded_versions
 from tests.benchmarks import peers
@@ -115,7 +116,12 @@ def chapters_of_book(names: Sequence[str], settings: Settings, repeats: int | No
     threads or imports weigh on.
     """
     run = _here if settings.tiny else _apart
-    with settings.sharing() if settings.tiny else contextlib.nullcontext():
+    with contextlib.ExitStack() as stack:
+        if settings.tiny:
+            # Times mean nothing here, and threads that wait for each other take longest where others work as well.
+            os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
+            stack.enter_context(threadpool_limits(1))
+            stack.enter_context(settings.sharing())
         for name in names:
             told_, begun = Told(name), time.perf_counter()
             print(f"\n{name}", flush=True)

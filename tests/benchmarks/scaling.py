@@ -74,7 +74,7 @@ class ScalingBenchmark(Options):
 
 
 BY_SIZE = {
-    "tiny": ScalingBenchmark(1, images=(700, 1400), steps=("explore.pixels", "explore.pca", "lowrank.plane"),
+    "tiny": ScalingBenchmark(1, images=(700, 1400), steps=("explore.pixels", "explore.pca"),
                              silhouette=100, speedup_images=3000, many_images=3000, clusters=16, iterations=5),
     "usual": ScalingBenchmark(),
     "large": ScalingBenchmark(images=(60_000, 600_000, 6_000_000), many_images=8_100_000),

@@ -121,7 +121,6 @@ def options_of(by_size: Mapping[str, Any], size: Size) -> Any:
 def hush() -> None:
     """Leave out what libraries warn of by choices that are theirs, or ours: codecs without a specification."""
     warnings.filterwarnings("ignore", category=ZarrUserWarning)
-    warnings.filterwarnings("ignore", message="invalid value encountered in divide")
 
 
 def alone(description: str | None, chapter: Chapter, by_size: Mapping[str, Any], name: str) -> None:
