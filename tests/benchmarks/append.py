@@ -6,15 +6,11 @@ over it once with the states that a pass over the rows of before has left, and o
 
 from __future__ import annotations
 
-import argparse
 import shutil
-import statistics
-import tempfile
 import time
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-from fmnist_dask.cluster.config import ClusterConfig
-from fmnist_dask.cluster.connect import connect
 from fmnist_dask.collection.sources.garments import Garments
 from fmnist_dask.collection.store import Collection
 from fmnist_dask.models.duplicates import Duplicates, find_duplicates
@@ -27,10 +23,21 @@ from fmnist_dask.passes.reductions.census import Census
 from fmnist_dask.passes.reductions.histogram import PixelHistogram
 from fmnist_dask.passes.reductions.scatter import Scatter
 from fmnist_dask.workflow.ingesting import append_rows, make_collection
-from tests.benchmarks.common import show
+from tests.benchmarks.rows import Row, Timed, beside_base, once
+from tests.benchmarks.settings import Options, Settings, alone
 
 
-def timed(
+@dataclass(frozen=True)
+class AppendBenchmark(Options):
+    """How many garments before the append; a hundredth of them is appended."""
+
+    images: int = 700_000
+
+
+BY_SIZE = {"tiny": AppendBenchmark(1, 3000), "usual": AppendBenchmark(), "large": AppendBenchmark(images=7_000_000)}
+
+
+def passes_over(
     engine: DistributedEngine, collection: Collection, known: KnownGroups | None
 ) -> tuple[tuple[float, float], int, Duplicates]:
     """Seconds of the statistics pass and of the search for duplicates, and the bytes that both read."""
@@ -42,47 +49,38 @@ def timed(
     return (scanned - begun, time.perf_counter() - scanned), engine.statistics.bytes_read - before, found
 
 
-def main() -> None:
+def chapter(settings: Settings, options: AppendBenchmark) -> Iterator[Row]:
     """Both sides, in turn."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=700_000)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--directory", type=Path, default=Path(tempfile.gettempdir()) / "fmnist-dask-benchmarks")
-    given = parser.parse_args()
-    cluster = ClusterConfig(kwargs={"threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}, scale=2)
-    place, full, after, appends, read = given.directory / "growing.zarr", [], [], [], set()
-    with connect(cluster) as connection:
-        engine = DistributedEngine(connection.client, connection.workers, given.directory / "columns")
+    place, few = settings.directory / "growing.zarr", options.images // 100
+    full, after, appends, read = list[tuple[float, ...]](), list[tuple[float, ...]](), list[float](), set[float]()
+    with settings.workers() as (_, engine):
         shutil.rmtree(place, ignore_errors=True)
-        collection = make_collection(engine, Garments({"n": given.images}), place)
-        for number in range(given.repeats):
+        collection = make_collection(engine, Garments({"n": options.images}), place)
+        for number in range(options.repeats):
             KeptStates.of(collection).forget()  # type: ignore[union-attr]
-            seconds, all_bytes, found = timed(engine, collection, None)
+            seconds, all_bytes, found = passes_over(engine, collection, None)
             full.append(seconds)
             known = KnownGroups(collection.n, found.rows, found.groups, found.examples)
-            begun = time.perf_counter()
-            new = Garments({"n": given.images // 100, "seed": number + 1})
-            collection = append_rows(engine, collection, new)
-            appends.append(time.perf_counter() - begun)
-            seconds, new_bytes, _ = timed(engine, collection, known)
+            new = Garments({"n": few, "seed": number + 1})
+            collection, took = once(lambda of=collection, new=new: append_rows(engine, of, new))
+            appends.append(took)
+            seconds, new_bytes, found = passes_over(engine, collection, known)
             after.append(seconds)
             read.add(new_bytes / all_bytes)
-    rows = []
+        # The groups of the last round, found by reading all rows: as those that were carried on.
+        again = drive(find_duplicates(collection), collection, engine)
+        same = again.rows.tolist() == found.rows.tolist() and again.groups.tolist() == found.groups.tolist()
+    told = f"bytes read, of those of all rows: {', '.join(f'{share:.1%}' for share in sorted(read))}"
+    n = collection.n
     for at, what in enumerate(("statistics", "duplicates")):
-        whole, new = (statistics.median(seconds[at] for seconds in side) for side in (full, after))
-        rows += [(f"{what}, all rows", whole, ""), (f"{what}, after the append", new, f"{new / whole:.1%}")]
-    whole, new = (statistics.median(sum(seconds) for seconds in side) for side in (full, after))
-    show(
-        f"{given.images:,} garments, {given.images // 100:,} appended",
-        [
-            *rows,
-            ("both, all rows", whole, ""),
-            ("both, after the append", new, f"{new / whole:.1%}"),
-            ("the append itself (drawing included)", statistics.median(appends), ""),
-        ],
-    )
-    print(f"  bytes read after the append, of those of all rows: {', '.join(f'{share:.1%}' for share in sorted(read))}")
+        whole, part = (Timed.of([one[at] for one in side]) for side in (full, after))
+        agrees = same if what == "duplicates" else None
+        title = f"{what} after an append of {few:,} to {options.images:,}"
+        yield beside_base(title, part, "all rows", whole, n, agrees=agrees, remark=told)
+    whole, part = (Timed.of([sum(one) for one in side]) for side in (full, after))
+    yield beside_base("both after the append", part, "all rows", whole, n, remark=told)
+    yield beside_base("the append itself (drawing included)", Timed.of(appends), "both passes over all rows", whole, n)
 
 
 if __name__ == "__main__":
-    main()
+    alone(__doc__, chapter, BY_SIZE, "append")

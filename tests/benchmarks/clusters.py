@@ -6,10 +6,9 @@ times the images (garments).
 
 from __future__ import annotations
 
-import time
 import warnings
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,26 +26,36 @@ from fmnist_dask.models.spectral import SpectralOptions, spectral
 from fmnist_dask.passes.distributed import DistributedEngine
 from fmnist_dask.passes.local import drive
 from fmnist_dask.passes.parameters import ArrayParameter
+from fmnist_dask.passes.probe import reset_peak, resident_bytes
 from fmnist_dask.passes.protocol import Algorithm, Scan
 from fmnist_dask.passes.reductions.codes import Codes
 from fmnist_dask.passes.reductions.gaussians import GaussiansParameter
 from fmnist_dask.passes.reductions.members import labels_by
-from tests.benchmarks.common import arguments, fashion_store, garments_store, median_seconds, show, two_workers
+from tests.benchmarks.common import fashion_name, fashion_store, garments_store
+from tests.benchmarks.rows import Row, Timed, beside_base, beside_peer, once, timed
+from tests.benchmarks.settings import Options, Settings, alone, most_memory, parts
 
-N = 60_000
+
+@dataclass(frozen=True)
+class ClusterBenchmark(Options):
+    """Parts, components of the mixtures, garments of the growth."""
+
+    parts: tuple[str, ...] = parts("mixture", "spectral", "growth")
+    components: tuple[int, ...] = (10, 50)
+    images: tuple[int, ...] = (60_000, 600_000, 1_200_000)
 
 
-def main() -> None:
+BY_SIZE = {"tiny": ClusterBenchmark(1, components=(10,), images=(2500, 5000)), "usual": ClusterBenchmark()}
+
+
+def chapter(settings: Settings, options: ClusterBenchmark) -> Iterator[Row]:
     """Both sides, each part in turn."""
-    parser = arguments(__doc__)
-    parser.add_argument("parts", nargs="*", default=["mixture", "spectral", "growth"])
-    given = parser.parse_args()
-    with two_workers(given.directory) as (connection, engine):
-        collection = fashion_store(engine, given.directory, given.data)
-        for part in given.parts:
-            {"mixture": mixtures, "spectral": spectra, "growth": growth}[part](engine, collection, given.repeats)
-        peak = max(state["peak_bytes"] for state in connection.worker_states().values())
-    print(f"  most memory of a worker: {peak / 1e6:.0f} MB")
+    with settings.workers() as (connection, engine):
+        collection = fashion_store(engine, settings)
+        for part in options.parts:
+            work = {"mixture": mixtures, "spectral": spectra, "growth": growth}[part]
+            yield from work(settings, engine, collection, options)
+        print(f"  most memory of a worker: {most_memory(connection):.0f} MB", flush=True)
 
 
 def codes_of(engine: DistributedEngine, collection: Collection, k: int, split: str = "train") -> FeatureCollection:
@@ -70,66 +79,63 @@ def agreement(labels: Any, classes: Any) -> str:
     return f"NMI {normalized_mutual_info_score(classes, labels):.3f}"
 
 
-def once(work: Callable[..., Any]) -> tuple[Any, float]:
-    """A result and its time."""
-    begun = time.perf_counter()
-    found = work()
-    return found, time.perf_counter() - begun
-
-
-def mixtures(engine: DistributedEngine, collection: Collection, repeats: int) -> None:
+def mixtures(
+    settings: Settings, engine: DistributedEngine, collection: Collection, options: ClusterBenchmark
+) -> Iterator[Row]:
     """Ten Gaussians of 10 and of 50 components."""
-    for k in (10, 50):
-        mixture_of(engine, codes_of(engine, collection, k), repeats)
+    for k in options.components:
+        name = f"mixture of ten Gaussians, {k} components, {fashion_name(settings)}"
+        yield from mixture_of(engine, codes_of(engine, collection, k), name, options.repeats)
 
 
-def mixture_of(engine: DistributedEngine, view: FeatureCollection, repeats: int) -> None:
+def mixture_of(engine: DistributedEngine, view: FeatureCollection, name: str, repeats: int) -> Iterator[Row]:
     """Both sides from as many seeds as repeats: one start each, and ten starts of ours."""
     from sklearn.mixture import GaussianMixture
 
-    classes, codes = view.read("label", 0, N), view.read("features", 0, N).astype(np.float64)
-    rows: list[tuple[str, float, str]] = []
-    times: dict[str, list[float]] = {"one": [], "ten": [], "theirs": []}
+    n = view.splits["train"]
+    classes, codes = view.read("label", 0, n), view.read("features", 0, n).astype(np.float64)
+    times: dict[str, list[float]] = {"one start": [], "ten starts": [], "theirs": []}
+    told: dict[str, list[str]] = {name: [] for name in times}
     for seed in range(repeats):
-        for name, starts in (("one", 1), ("ten", 10)):
-            options = GaussianMixtureOptions(10, n_init=starts, seed=seed)
-            model, took = once(lambda given=options: drive(gaussian_mixture(view, N, given, "train"), view, engine))
-            times[name].append(took)
-            labels = labels_by(view.block(0, N), GaussiansParameter.of(model.gaussians))
-            remark = f"log-likelihood {model.history[-1]:.3f}, {agreement(labels, classes)}"
-            rows.append((f"ours, starts: {name}", took, f"{remark}, {len(model.history)} passes"))
+        for way, starts in (("one start", 1), ("ten starts", 10)):
+            chosen = GaussianMixtureOptions(10, n_init=starts, seed=seed)
+            model, took = once(lambda given=chosen: drive(gaussian_mixture(view, n, given, "train"), view, engine))
+            times[way].append(took)
+            labels = labels_by(view.block(0, n), GaussiansParameter.of(model.gaussians))
+            told[way].append(f"{model.history[-1]:.3f} ({agreement(labels, classes)}, {len(model.history)} passes)")
         estimator = GaussianMixture(10, random_state=seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found, took = once(lambda given=estimator: given.fit(codes))
         times["theirs"].append(took)
-        remark = f"log-likelihood {found.score(codes):.3f}, {agreement(found.predict(codes), classes)}"
-        rows.append(("scikit-learn, starts: one", took, f"{remark}, {found.n_iter_} iterations"))
-    one, ten, theirs = (float(np.median(took)) for took in times.values())
-    rows.append(("median, starts: one", one, f"{one / theirs:.2f} × scikit-learn's {theirs:.2f} s"))
-    rows.append(("median, starts: ten", ten, f"{ten / theirs:.2f} × scikit-learn's with one"))
-    show(f"mixture of ten Gaussians, full covariances, {view.n_features} principal components, 60,000 images", rows)
+        scores = f"{agreement(found.predict(codes), classes)}, {found.n_iter_} iterations"
+        told["theirs"].append(f"{found.score(codes):.3f} ({scores})")
+    for way in ("one start", "ten starts"):
+        remark = f"log-likelihood by seed {', '.join(told[way])}; theirs {', '.join(told['theirs'])}"
+        ours, theirs = Timed.of(times[way]), Timed.of(times["theirs"])
+        by = "GaussianMixture, one start"
+        yield beside_peer(f"{name}, {way}", ours, "scikit-learn", by, theirs, n, remark=remark)
 
 
-def growth(engine: DistributedEngine, collection: Collection, repeats: int) -> None:
+def growth(
+    settings: Settings, engine: DistributedEngine, collection: Collection, options: ClusterBenchmark
+) -> Iterator[Row]:
     """Every method on ever more garments, with as many passes: time and memory."""
-    rows: list[tuple[str, float, str]] = []
-    before: dict[str, tuple[float, int]] = {}
-    for n in (60_000, 600_000, 1_200_000):
-        garments = garments_store(engine, Path(collection.path).parent, n)
+    before: dict[str, tuple[Timed, float]] = {}
+    for at, n in enumerate(options.images):
+        garments = garments_store(engine, settings, n)
         view = codes_of(engine, garments, 10, "all")
         for name, work in methods(garments, view).items():
             source = garments if name == "k-means of pixels" else view
-            engine.client.run(forget_peak)
-            seconds, _ = median_seconds(lambda work=work, source=source: drive(work(), source, engine), repeats)
-            peak = max(engine.client.run(peak_bytes).values())
-            told = f"{n:,}: a worker {peak / 1e6:.0f} MB"
+            engine.client.run(reset_peak)
+            seconds = timed(lambda work=work, source=source: drive(work(), source, engine), options.repeats)
+            peak = max(engine.client.run(resident_bytes, True).values()) / 1e6
             if name in before:
-                once_before, peak_before = before[name]
-                told += f"; {seconds / once_before:.1f} times as long, memory {peak / peak_before:.2f} times"
+                base, what = f"{options.images[at - 1]:,} garments", f"{name}, {n:,} garments"
+                yield beside_base(what, seconds, base, before[name][0], n)
+                memory = f"{what}: memory of a worker"
+                yield beside_base(memory, peak, base, before[name][1], n, unit="MB")
             before[name] = (seconds, peak)
-            rows.append((name, seconds, told))
-    show("ten clusters of garments, a set number of passes", rows)
 
 
 def methods(garments: Collection, view: FeatureCollection) -> dict[str, Callable[[], Algorithm[Any]]]:
@@ -146,50 +152,49 @@ def methods(garments: Collection, view: FeatureCollection) -> dict[str, Callable
         "mixture": lambda: gaussian_mixture(view, n, GaussianMixtureOptions(10, max_iter=10, tol=0, start=begun)),
         "spectral": lambda: spectral(view, n, SpectralOptions(10, max_iter=5)),
         "Ward": lambda: agglomerative(view, n, AgglomerativeOptions()),
-        "silhouettes of 2,000": lambda: silhouette(view, np.arange(n, dtype=np.int32) % 10, 10, sample=2000),
+        "silhouettes of 2,000": lambda: silhouette(
+            view, np.arange(n, dtype=np.int32) % 10, 10, sample=min(2000, n // 2)
+        ),
     }
 
 
-def forget_peak() -> None:
-    """From now on, peaks are of what follows."""
-    Path("/proc/self/clear_refs").write_text("5")
-
-
-def peak_bytes() -> int:
-    """Most memory that was resident."""
-    return next(
-        1024 * int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line
-    )
-
-
-def spectra(engine: DistributedEngine, collection: Collection, repeats: int) -> None:
+def spectra(
+    settings: Settings, engine: DistributedEngine, collection: Collection, options: ClusterBenchmark
+) -> Iterator[Row]:
     """Ten clusters of 10 components; silhouettes in this space, of all images."""
     from sklearn.cluster import SpectralClustering
 
-    classes = collection.read("label", 0, N)
+    n = collection.splits["train"]
+    classes = collection.read("label", 0, n)
     view = codes_of(engine, collection, 10)
-    codes = view.read("features", 0, N).astype(np.float64)
+    codes = view.read("features", 0, n).astype(np.float64)
     models: list[Any] = []
 
     def run() -> None:
-        models.append(drive(spectral(view, N, SpectralOptions(10), "train"), view, engine))
+        models.append(drive(spectral(view, n, SpectralOptions(10), "train"), view, engine))
 
     def fit(labels: Any) -> str:
         padded = np.full(collection.n, -1, np.int32)
-        padded[:N] = labels
+        padded[:n] = labels
         mean = drive(silhouette(view, padded, 10, "train"), view, engine).mean
         return f"silhouette {mean:.3f}, {agreement(labels, classes)}"
 
-    seconds, _ = median_seconds(run, repeats)
-    labels = labels_by(view.block(0, N), models[0].labelling)
-    rows = [("ours, 1,000 landmarks", seconds, fit(labels))]
+    seconds = timed(run, options.repeats)
+    labels = labels_by(view.block(0, n), models[0].labelling)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         nearest = SpectralClustering(10, affinity="nearest_neighbors", random_state=0, n_jobs=-1)
         theirs, took = once(lambda: nearest.fit_predict(codes))
-    rows.append(("scikit-learn, ten nearest neighbours", took, f"{fit(theirs)}; ours {seconds / took:.3f} × its time"))
-    show("ten spectral clusters, 10 principal components, 60,000 images", rows)
+    yield beside_peer(
+        f"ten spectral clusters, 1,000 landmarks, 10 components, {fashion_name(settings)}",
+        seconds,
+        "scikit-learn",
+        "SpectralClustering, ten nearest neighbours",
+        took,
+        n,
+        remark=f"{fit(labels)}; theirs {fit(theirs)}, one run",
+    )
 
 
 if __name__ == "__main__":
-    main()
+    alone(__doc__, chapter, BY_SIZE, "clusters")

@@ -8,13 +8,9 @@ to where it stays.
 
 from __future__ import annotations
 
-import argparse
-import os
 import shutil
-import statistics
-import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +20,49 @@ from fmnist_dask.collection.layout import rows_per_chunk
 from fmnist_dask.collection.sources.base import Source
 from fmnist_dask.collection.sources.detect import open_source
 from fmnist_dask.collection.store import configure_zarr
-from tests.benchmarks.common import machine
+from tests.benchmarks.common import arrays_of, fashion_name, fashion_source
+from tests.benchmarks.rows import Row, Timed, beside_base, timed
+from tests.benchmarks.settings import Options, Settings, alone
 
 #: Rows of an inner chunk, where chunks are shards.
 INNER_ROWS = 256
+#: What collections use.
+CHOSEN = "zstd 1"
 
 
-def images_of(source: str) -> np.ndarray:
+@dataclass(frozen=True)
+class CodecBenchmark(Options):
+    """Images that are read one by one."""
+
+    repeats: int = 5
+    scattered: int = 100
+
+
+BY_SIZE = {"tiny": CodecBenchmark(1, 10), "usual": CodecBenchmark()}
+
+
+def chapter(settings: Settings, options: CodecBenchmark) -> Iterator[Row]:
+    """All sets of images, each codec beside the one that collections use."""
+    configure_zarr()
+    place = settings.directory / "codecs.zarr"
+    fashion = fashion_source(settings)
+    sets = {fashion_name(settings): images_of(fashion)}
+    if settings.data is not None and (settings.data / "mnist").is_dir():
+        mnist = open_source(str(settings.data / "mnist"))
+        assert isinstance(mnist, Source)
+        sets["MNIST"] = images_of(mnist)
+    sets["tiles of two colour photographs"] = photographs(turns=1 if settings.tiny else 4)
+    for name, images in sets.items():
+        yield from measured(name, images, place, options)
+    shutil.rmtree(place, ignore_errors=True)
+
+
+def images_of(source: Source) -> np.ndarray:
     """All images of a source."""
-    opened = open_source(source)
-    assert isinstance(opened, Source)
-    parts = range(len(opened.partitions))
-    return np.concatenate([rows.image for at in parts for rows in opened.read(at, 0, opened.partitions[at].rows, 8192)])
+    return np.concatenate([image for image, _ in arrays_of(source).values()])
 
 
-def photographs(side: int = 32) -> np.ndarray:
+def photographs(side: int = 32, turns: int = 4) -> np.ndarray:
     """Colour tiles of the two photographs that scikit-learn ships, side by side, each turned and mirrored eight ways.
 
     They do not overlap: what lies twice in a chunk would be stored once.
@@ -51,7 +75,7 @@ def photographs(side: int = 32) -> np.ndarray:
         cut = photograph[: rows * side, : columns * side].reshape(rows, side, columns, side, 3)
         tiles.append(cut.swapaxes(1, 2).reshape(-1, side, side, 3))
     plain = np.concatenate(tiles)
-    turned = [np.rot90(plain, turns, (1, 2)) for turns in range(4)]
+    turned = [np.rot90(plain, quarter, (1, 2)) for quarter in range(turns)]
     return np.concatenate([*turned, *(images[:, ::-1] for images in turned)])
 
 
@@ -90,14 +114,10 @@ def written(images: np.ndarray, place: Path, compressors: Any, sharded: bool = F
     return array
 
 
-def median(function: Callable[[], Any], repeats: int) -> float:
-    """Seconds, the median of several runs after one that does not count."""
-    taken = []
-    for _ in range(repeats + 1):
-        begun = time.perf_counter()
-        function()
-        taken.append(time.perf_counter() - begun)
-    return statistics.median(taken[1:])
+def again(function: Any, repeats: int) -> Timed:
+    """Seconds of several runs after one that does not count."""
+    function()
+    return timed(function, repeats)
 
 
 def whole(array: Any) -> None:
@@ -116,55 +136,49 @@ def straight(array: Any, place: Path) -> None:
             Zstd().decode(file.read_bytes(), out=np.empty(array.chunks, array.dtype))
 
 
-def scattered(array: Any) -> None:
-    """Read a hundred images, one by one."""
-    for row in np.random.default_rng(0).integers(0, array.shape[0], 100):
+def scattered(array: Any, count: int) -> None:
+    """Read so many images, one by one."""
+    for row in np.random.default_rng(0).integers(0, array.shape[0], count):
         array[int(row)]
 
 
-def measure(name: str, images: np.ndarray, place: Path, repeats: int) -> None:
-    """Print the table of one set."""
-    print(f"\n{name}: {len(images):,} images of {' × '.join(map(str, images.shape[1:]))}, {images.nbytes / 1e6:.1f} MB")
-    print(f"  {'codec':28} {'stored':>9} {'of pixels':>9} {'read whole':>11} {'GB/s':>6} {'100 images':>11}")
+@dataclass(frozen=True)
+class Measured:
+    """Of one codec: bytes on disk, reading all chunks, reading some images one by one, and whether all came back."""
+
+    stored: float
+    whole: Timed
+    scattered: Timed | None
+    same: bool
+
+
+def measured(name: str, images: np.ndarray, place: Path, options: CodecBenchmark) -> Iterator[Row]:
+    """The rows of one set."""
+    found, repeats, one_by_one = dict[str, Measured](), options.repeats, options.scattered
     for codec, compressors in codecs().items():
-        kinds = (("", False), (", sharded", True)) if codec in ("none", "zstd 1") else (("", False),)
+        kinds = (("", False), (", sharded", True)) if codec in ("none", CHOSEN) else (("", False),)
         for suffix, sharded in kinds:
             array = written(images, place, compressors, sharded)
-            stored = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
-            row(codec + suffix, images, stored, median(lambda array=array: whole(array), repeats), array)
-            if codec == "zstd 1" and not sharded:
-                row(
-                    "zstd 1, straight",
-                    images,
-                    stored,
-                    median(lambda array=array: straight(array, place), repeats),
-                    None,
-                )
-
-
-def row(name: str, images: np.ndarray, stored: int, seconds: float, array: Any) -> None:
-    """Print one line."""
-    few = f"{median(lambda: scattered(array), 3):9.3f} s" if array is not None else ""
-    print(
-        f"  {name:28} {stored / 1e6:6.1f} MB {stored / images.nbytes:9.1%} {seconds:9.3f} s "
-        f"{images.nbytes / seconds / 1e9:6.2f} {few:>11}"
-    )
-
-
-def main() -> None:
-    """Measure all sets."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    data = os.environ.get("FMNIST_DASK_DATA", "")
-    parser.add_argument("--data", type=Path, default=Path(data) if data else None, required=not data)
-    parser.add_argument("--repeats", type=int, default=5)
-    given = parser.parse_args()
-    configure_zarr()
-    print(machine())
-    with tempfile.TemporaryDirectory() as place:
-        for name in ("fashion-mnist", "mnist"):
-            measure(name, images_of(str(given.data / name)), Path(place) / "x.zarr", given.repeats)
-        measure("tiles of two colour photographs", photographs(), Path(place) / "x.zarr", given.repeats)
+            stored = sum(file.stat().st_size for file in place.rglob("*") if file.is_file()) / 1e6
+            same = np.array_equal(array[:], images)
+            read = again(lambda array=array: whole(array), repeats)
+            few = again(lambda array=array: scattered(array, one_by_one), min(3, repeats))
+            found[codec + suffix] = Measured(stored, read, few, same)
+            if codec == CHOSEN and not sharded:
+                read = again(lambda array=array: straight(array, place), repeats)
+                found[f"{CHOSEN}, straight"] = Measured(stored, read, None, same)
+    base, n, pixels = found[CHOSEN], len(images), images.nbytes / 1e6
+    for codec, one in found.items():
+        told = f"{one.stored / pixels:.1%} of the pixels"
+        what = f"{name}, {codec}"
+        rate = f"{pixels / one.whole.value / 1e3:.2f} GB/s"
+        yield beside_base(
+            f"{what}: stored", one.stored, CHOSEN, base.stored, n, unit="MB", agrees=bool(one.same), remark=told
+        )
+        yield beside_base(f"{what}: read whole", one.whole, CHOSEN, base.whole, n, remark=rate)
+        if one.scattered is not None and base.scattered is not None:
+            yield beside_base(f"{what}: {one_by_one} images", one.scattered, CHOSEN, base.scattered, n)
 
 
 if __name__ == "__main__":
-    main()
+    alone(__doc__, chapter, BY_SIZE, "codecs")

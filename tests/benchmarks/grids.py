@@ -5,6 +5,9 @@ Places are drawn in ten groups, as those of a map are.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
@@ -12,18 +15,32 @@ from fmnist_dask.kernels.assignment import cell_centres, squared_distances
 from fmnist_dask.models.grid import GridModel, grid, scaled
 from fmnist_dask.passes.distributed import DistributedEngine
 from fmnist_dask.passes.local import ArrayCollection, drive
-from tests.benchmarks.common import arguments, median_seconds, show, two_workers
+from tests.benchmarks.rows import Row, Timed, beside_base, beside_peer, timed
+from tests.benchmarks.settings import Options, Settings, alone
 
 
-def main() -> None:
-    """Windows, SciPy and lapx at 50 × 50; windows alone at 245 × 245."""
-    given = arguments(__doc__, fashion=False).parse_args()
-    with two_workers(given.directory) as (_, engine):
-        rows = compared(engine, 50, given.repeats)
-        points = places(245)
-        seconds, model = windows(engine, points, 245, 1)
-        rows.append(("windows, 245 × 245", seconds, f"mean squared distance {model.cost:.5f}"))
-    show("one cell for each of as many places", rows)
+@dataclass(frozen=True)
+class GridBenchmark(Options):
+    """Cells of a side, where all ways are compared, and of the windows alone."""
+
+    side: int = 50
+    large_side: int = 245
+
+
+BY_SIZE = {"tiny": GridBenchmark(1, 20, 40), "usual": GridBenchmark()}
+
+
+def chapter(settings: Settings, options: GridBenchmark) -> Iterator[Row]:
+    """Windows, SciPy and lapx on a small grid; windows alone on a large one."""
+    with settings.workers() as (_, engine):
+        points = places(options.side)
+        ours, model = windows(engine, points, options.side, options.repeats)
+        yield from compared(settings, points, ours, model, options)
+        side = options.large_side
+        seconds, large = windows(engine, places(side), side, 1)
+    told = f"mean squared distance {large.cost:.5f}"
+    base = f"{options.side} × {options.side}"
+    yield beside_base(f"grid, {side} × {side}, by windows", seconds, base, ours, side**2, remark=told)
 
 
 def places(side: int) -> np.ndarray:
@@ -33,35 +50,33 @@ def places(side: int) -> np.ndarray:
     return scaled(middles[rng.integers(0, 10, side**2)] + rng.normal(0, 0.12, (side**2, 2)))
 
 
-def windows(engine: DistributedEngine, points: np.ndarray, side: int, repeats: int) -> tuple[float, GridModel]:
+def windows(engine: DistributedEngine, points: np.ndarray, side: int, repeats: int) -> tuple[Timed, GridModel]:
     """Seconds and result of the windows, by two workers."""
     nothing = ArrayCollection(np.zeros((1, 1, 1), np.uint8))
     models: list[GridModel] = []
     work = lambda: models.append(drive(grid(points, side, side, "tiled"), nothing, engine))  # noqa: E731
-    return median_seconds(work, repeats)[0], models[0]
+    return timed(work, repeats), models[0]
 
 
-def compared(engine: DistributedEngine, side: int, repeats: int) -> list[tuple[str, float, str]]:
-    """All ways, from the same places."""
-    points = places(side)
+def compared(
+    settings: Settings, points: np.ndarray, ours: Timed, model: GridModel, options: GridBenchmark
+) -> Iterator[Row]:
+    """The exact ways, from the same places; their costs were there."""
+    side, n = options.side, len(points)
     costs = squared_distances(points, cell_centres(side, side))
     least = costs[linear_sum_assignment(costs)].mean()
-    ours, model = windows(engine, points, side, repeats)
-    scipy, _ = median_seconds(lambda: linear_sum_assignment(costs), repeats)
-    name = f"{side} × {side}"
-    rows = [
-        (f"windows, {name}", ours, f"cost {model.cost / least:.4f} × the least; {ours / scipy:.2f} × SciPy's time"),
-        (f"SciPy, exact, {name}", scipy, f"mean squared distance {least:.5f}; costs were there"),
-    ]
-    try:
+    scipy = timed(lambda: linear_sum_assignment(costs), options.repeats)
+    what, near = f"grid, {side} × {side}, by windows, 2 workers", bool(model.cost < 1.02 * least)
+    told = f"cost {model.cost / least:.4f} × the least, which is {least:.5f}"
+    yield beside_peer(what, ours, "SciPy", "linear_sum_assignment, exact", scipy, n, agrees=near, remark=told)
+    if settings.has("lapx"):
         import lap
-    except ImportError:
-        return rows
-    found: list[float] = []
-    lapx, _ = median_seconds(lambda: found.append(lap.lapjv(costs)[0]), repeats)
-    told = f"{found[0] / len(points) / least:.6f} × the least; windows {ours / lapx:.2f} × its time"
-    return [*rows, (f"lapx, exact, {name}", lapx, told)]
+
+        found: list[float] = []
+        lapx = timed(lambda: found.append(lap.lapjv(costs)[0]), options.repeats)
+        told = f"theirs {found[0] / n / least:.6f} × the least"
+        yield beside_peer(what, ours, "lapx", "lapjv, exact", lapx, n, agrees=near, remark=told)
 
 
 if __name__ == "__main__":
-    main()
+    alone(__doc__, chapter, BY_SIZE, "grids")

@@ -6,7 +6,8 @@ Davies-Bouldin and Calinski-Harabasz, neither by silhouettes.
 
 from __future__ import annotations
 
-import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -22,76 +23,94 @@ from fmnist_dask.passes.local import drive
 from fmnist_dask.passes.protocol import Algorithm, Scan
 from fmnist_dask.passes.reductions.clusters import ClusterSums
 from fmnist_dask.passes.reductions.members import NearestCentre
-from tests.benchmarks.clusters import N, codes_of
-from tests.benchmarks.common import arguments, fashion_store, median_seconds, show, two_workers
+from tests.benchmarks.clusters import codes_of
+from tests.benchmarks.common import fashion_name, fashion_store
+from tests.benchmarks.rows import Row, Timed, beside_base, beside_peer, once, timed
+from tests.benchmarks.settings import Options, Settings, alone
 
-KS = (2, 4, 6, 8, 10, 12, 15, 20, 25, 30)
+FIRST = "at once, 4 searches"
 
 
-def main() -> None:
+@dataclass(frozen=True)
+class KSweepBenchmark(Options):
+    """Numbers of clusters, and images whose silhouettes are taken."""
+
+    ks: tuple[int, ...] = (2, 4, 6, 8, 10, 12, 15, 20, 25, 30)
+    silhouette: int = 2000
+
+
+BY_SIZE = {"tiny": KSweepBenchmark(1, (2, 4, 6), 100), "usual": KSweepBenchmark()}
+
+
+def chapter(settings: Settings, options: KSweepBenchmark) -> Iterator[Row]:
     """All sides."""
-    parser = arguments(__doc__)
-    given = parser.parse_args()
-    with two_workers(given.directory) as (_, engine):
-        codes: Any = codes_of(engine, fashion_store(engine, given.directory, given.data), 10)
-        rows = []
-        inertia = {}
-        options = {
-            "at once, 4 searches": KSweepOptions(KS, 4),
-            "at once, 10 searches": KSweepOptions(KS, 10),
-            "and silhouettes of 2,000": KSweepOptions(KS, 4, silhouette=2000),
-            "and full mixtures": KSweepOptions(KS, 4, mixture="full"),
+    with settings.workers() as (_, engine):
+        codes: Any = codes_of(engine, fashion_store(engine, settings), 10)
+        ks, found = options.ks, dict[str, tuple[Timed | float, str]]()
+        inertia: dict[str, list[float]] = {}
+        ways = {
+            FIRST: KSweepOptions(ks, 4),
+            "at once, 10 searches": KSweepOptions(ks, 10),
+            f"and silhouettes of {options.silhouette:,}": KSweepOptions(ks, 4, silhouette=options.silhouette),
+            "and full mixtures": KSweepOptions(ks, 4, mixture="full"),
         }
         # Compiled functions are loaded before time is taken.
-        drive(k_sweep(codes, N, KSweepOptions((2, 3), 1, silhouette=10, mixture="full"), "train"), codes, engine)
-        for name, chosen in options.items():
+        at_once(codes, KSweepOptions((2, 3), 1, silhouette=10, mixture="full"), engine)
+        for name, chosen in ways.items():
             sweep = at_once(codes, chosen, engine)
-            seconds, _ = median_seconds(partial(at_once, codes, chosen, engine), given.repeats)
-            inertia[name] = [found.inertia for found in sweep.found.values()]
-            rows.append((name, seconds, f"{sweep.passes} passes"))
+            seconds = timed(partial(at_once, codes, chosen, engine), options.repeats)
+            inertia[name] = [one.inertia for one in sweep.found.values()]
+            found[name] = (seconds, f"{sweep.passes} passes")
         for starts in (4, 10):
-            before, begun, found = engine.statistics.passes, time.perf_counter(), []
-            for k in KS:
-                found.append(drive(alone(codes, KMeansOptions(k, n_init=starts)), codes, engine))
-            name = f"one after the other, {starts} starts"
-            inertia[name] = found
-            rows.append((name, time.perf_counter() - begun, f"{engine.statistics.passes - before} passes"))
-        table = codes.read("features", 0, N)
-    rows.append(("scikit-learn, 10 starts", *theirs(table, inertia)))
-    show("k-means of ten numbers of clusters, 60,000 rows of ten codes", rows)
+            before, name = engine.statistics.passes, f"one after the other, {starts} starts"
+            search = partial(one_by_one, codes, ks, starts, engine)
+            inertia[name], seconds = once(search)
+            found[name] = (seconds, f"{engine.statistics.passes - before} passes")
+        n = codes.splits["train"]
+        table = codes.read("features", 0, n)
+    (inertia["scikit-learn"], theirs) = once(lambda: their_loop(table, ks))
     best = np.min(list(inertia.values()), axis=0)
-    for name, values in inertia.items():
-        over = " ".join(f"{100 * (value / least - 1):.3f}" for value, least in zip(values, best, strict=True))
-        print(f"  {name}: % above the least inertia, by k: {over}")
+    over = {name: 100 * float(np.max(values / best - 1)) for name, values in inertia.items()}
+    near = f"at most {{:.3f}} % above the least inertia, theirs {over['scikit-learn']:.3f} %, one run of theirs"
+    what = f"{len(ks)} numbers of clusters, 10 components, {fashion_name(settings)}"
+    for name, (seconds, told) in found.items():
+        remark = f"{told}; {near.format(over[name])}"
+        yield beside_peer(f"{what}: {name}", seconds, "scikit-learn", "KMeans, 10 starts", theirs, n, remark=remark)
+    for name in list(found)[1:]:
+        yield beside_base(f"{what}: {name}", found[name][0], FIRST, found[FIRST][0], n)
 
 
 def at_once(source: Any, options: KSweepOptions, engine: DistributedEngine) -> KSweep:
     """All numbers of clusters together."""
-    return drive(k_sweep(source, N, options, "train"), source, engine)
+    return drive(k_sweep(source, source.splits["train"], options, "train"), source, engine)
 
 
-def alone(source: Any, options: KMeansOptions) -> Algorithm[float]:
+def one_by_one(source: Any, ks: tuple[int, ...], starts: int, engine: DistributedEngine) -> list[float]:
+    """One after the other; their inertia."""
+    return [drive(alone_with(source, KMeansOptions(k, n_init=starts)), source, engine) for k in ks]
+
+
+def alone_with(source: Any, options: KMeansOptions) -> Algorithm[float]:
     """What a step ``kmeans`` does of this: clusters, their sums, their scores; the inertia."""
-    model = yield from kmeans(source, N, options, "train")
+    model = yield from kmeans(source, source.splits["train"], options, "train")
     sums = (yield Scan({"sums": ClusterSums(model.parameter, model.grid)}, split="train"))["sums"]
     yield from cluster_scores(NearestCentre(model.parameter), means_of(model, sums), "train")
     return model.inertia_of(sums)
 
 
-def theirs(table: Any, inertia: dict[str, list[float]]) -> tuple[float, str]:
-    """scikit-learn's loop."""
+def their_loop(table: Any, ks: tuple[int, ...]) -> list[float]:
+    """scikit-learn's, with the same scores; the inertia."""
     from sklearn.cluster import KMeans
     from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score
 
-    begun, found = time.perf_counter(), []
-    for k in KS:
+    found = []
+    for k in ks:
         model = KMeans(k, n_init=10, random_state=0).fit(table)
         davies_bouldin_score(table, model.labels_)
         calinski_harabasz_score(table, model.labels_)
         found.append(float(model.inertia_))
-    inertia["scikit-learn"] = found
-    return time.perf_counter() - begun, "10 fits"
+    return found
 
 
 if __name__ == "__main__":
-    main()
+    alone(__doc__, chapter, BY_SIZE, "k_sweep")

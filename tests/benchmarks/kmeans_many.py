@@ -1,100 +1,142 @@
 """KMeans of k = 256, 20 iterations, on 600,000 garments: ours from compressed Zarr, faiss with all of it in memory.
 
-Both begin with the same centres and use both cores. Faiss runs in a process of its own, whose memory is measured. Also:
-the fastest that this machine multiplies matrices, of float32 by two threads, which is what both are made of.
+Both begin with the same centres and use both cores. Faiss runs in a process of its own, whose memory is measured. Where
+not all images fit into memory as floats, faiss gets as many as do, and times are compared for each image. Also: the
+fastest that this machine multiplies matrices, of float32 by two threads, which is what both are made of.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import resource
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from fmnist_dask.collection.store import Collection
 from fmnist_dask.models.clusters import describe_clusters
 from fmnist_dask.models.kmeans import kmeans
 from fmnist_dask.models.kmeans_starts import KMeansOptions
 from fmnist_dask.passes.local import drive
-from tests.benchmarks.common import arguments, garments_store, median_seconds, show, two_workers
+from tests.benchmarks.common import garments_store
+from tests.benchmarks.rows import Row, Timed, beside_base, beside_peer, timed
+from tests.benchmarks.settings import Options, Settings, alone, most_memory
+
+#: Of the memory that is free, what faiss's images may take; the rest is for faiss itself, for reading, and for luck.
+FAISS_SHARE = 0.8
 
 
-def main() -> None:
-    """Both sides."""
-    parser = arguments(__doc__, fashion=False)
-    parser.add_argument("--images", type=int, default=600_000)
-    parser.add_argument("--clusters", type=int, default=256)
-    parser.add_argument("--iterations", type=int, default=20)
-    parser.add_argument("--faiss", type=Path, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.faiss:
-        faiss_side(given.faiss, given.iterations, given.repeats)
-        return
-    with two_workers(given.directory) as (connection, engine):
-        collection = garments_store(engine, given.directory, given.images)
-        rows = np.sort(np.random.default_rng(0).choice(collection.n, given.clusters, replace=False))
-        start = np.concatenate([collection.read("image", row, row + 1) for row in rows.tolist()])
-        start = start.reshape(given.clusters, -1).astype(np.float64)
-        options = KMeansOptions(given.clusters, start, max_iter=given.iterations, tol=0)
+@dataclass(frozen=True)
+class ManyBenchmark(Options):
+    """Images, clusters, iterations."""
+
+    images: int = 600_000
+    clusters: int = 256
+    iterations: int = 20
+
+
+BY_SIZE = {"tiny": ManyBenchmark(1, 3000, 16, 5), "usual": ManyBenchmark()}
+
+
+def chapter(settings: Settings, options: ManyBenchmark) -> Iterator[Row]:
+    """Both sides, and the fastest product."""
+    iterations = options.iterations
+    with settings.workers() as (connection, engine):
+        collection = garments_store(engine, settings, options.images)
+        start = start_of(collection, options.clusters)
+        chosen = KMeansOptions(options.clusters, start, max_iter=iterations, tol=0)
         models: list[Any] = []
-        seconds, times = median_seconds(
-            lambda: models.append(drive(kmeans(collection, collection.n, options), collection, engine)), given.repeats
+        ours = timed(
+            lambda: models.append(drive(kmeans(collection, collection.n, chosen), collection, engine)), options.repeats
         )
-        peak = max(state["peak_bytes"] for state in connection.worker_states().values())
-        inertia = drive(describe_clusters(collection, models[0], "all", 0, 255), collection, engine).inertia / 255**2
-    theirs = run_faiss(collection, start, given)
-    gemm = peak_gemm()
-    operations = 2 * collection.n * collection.n_features * given.clusters * models[0].n_iter
-    rate = operations / seconds / 1e9
-    their_rate = 2 * collection.n * collection.n_features * given.clusters * given.iterations / theirs["seconds"] / 1e9
-    show(
-        f"KMeans k = {given.clusters}, {given.iterations} iterations, {collection.n:,} images of 784 pixels",
-        [
-            ("ours from compressed Zarr, 2 workers", seconds,
-             f"{rate:.0f} GFLOP/s, {rate / gemm:.0%} of GEMM; inertia {inertia:,.0f}; a worker {peak / 1e6:.0f} MB; "
-             f"runs {np.round(times, 1)}"),
-            ("faiss-cpu, all in memory, 2 threads", theirs["seconds"],
-             f"{their_rate:.0f} GFLOP/s; inertia {theirs['inertia']:,.0f}; {theirs['peak'] / 1e6:.0f} MB; ours "
-             f"{seconds / theirs['seconds']:.2f} × its time; runs {np.round(theirs['times'], 1)}"),
-            ("fastest GEMM, float32, 2 threads", operations / gemm / 1e9, f"{gemm:.0f} GFLOP/s"),
-        ],
-    )  # fmt: skip
+        peak = most_memory(connection)
+        described = drive(describe_clusters(collection, models[0], "all", 0, 255), collection, engine)
+    n, inertia = collection.n, described.inertia / 255**2
+    fastest = peak_gemm()
+    work = 2 * n * collection.n_features * options.clusters * iterations / 1e9
+    rate = work / ours.value
+    told = (
+        f"{rate:.0f} GFLOP/s, {rate / fastest:.0%} of the fastest GEMM; inertia {inertia:,.0f}; a worker {peak:.0f} MB"
+    )
+    what = f"KMeans, k = {options.clusters}, {iterations} iterations, {n:,} garments, from Zarr, 2 workers"
+    if settings.has("faiss-cpu"):
+        yield beside_faiss(collection, start, ours, options, (what, told), inertia)
+    base = f"fastest GEMM, float32, 2 threads ({fastest:.0f} GFLOP/s)"
+    yield beside_base(what, ours, base, work / fastest, n, remark=told)
 
 
-def run_faiss(collection: Collection, start: np.ndarray, given: argparse.Namespace) -> dict[str, Any]:
+def start_of(collection: Collection, k: int) -> np.ndarray:
+    """Some of the images, as first centres."""
+    rows = np.sort(np.random.default_rng(0).choice(collection.n, k, replace=False))
+    start = np.concatenate([collection.read("image", row, row + 1) for row in rows.tolist()])
+    return start.reshape(k, -1).astype(np.float64)
+
+
+def images_that_fit(collection: Collection) -> int:
+    """How many of the images fit into this machine's free memory as float32, with room to spare."""
+    return min(collection.n, int(FAISS_SHARE * psutil.virtual_memory().available) // (4 * collection.n_features))
+
+
+def beside_faiss(
+    collection: Collection,
+    start: np.ndarray,
+    ours: Timed,
+    options: ManyBenchmark,
+    words: tuple[str, str],
+    inertia: float,
+) -> Row:
+    """Faiss's side, of all images or of those that fit: then both are times of a million images."""
+    n, fit = collection.n, images_that_fit(collection)
+    theirs = run_faiss(collection, start, options, fit)
+    what, told = words
+    work = 2 * fit * collection.n_features * options.clusters * options.iterations / 1e9
+    rate, memory = work / theirs["seconds"], theirs["peak"] / 1e6
+    told += f"; theirs {rate:.0f} GFLOP/s, inertia {theirs['inertia']:,.0f}, {memory:,.0f} MB"
+    seconds = Timed.of(theirs["times"])
+    if fit == n:
+        same = abs(inertia / theirs["inertia"] - 1) < 0.01
+        by = "Kmeans, all in memory, 2 threads"
+        return beside_peer(what, ours, "faiss-cpu", by, seconds, n, agrees=bool(same), remark=told)
+    mine, other = (Timed.of([1e6 * took / size for took in of.runs]) for of, size in ((ours, n), (seconds, fit)))
+    by = f"Kmeans, the {fit:,} that fit into memory, 2 threads"
+    return beside_peer(f"{what}: seconds a million images", mine, "faiss-cpu", by, other, n, remark=told)
+
+
+def run_faiss(collection: Collection, start: np.ndarray, options: ManyBenchmark, images: int) -> dict[str, Any]:
     """Faiss in a process of its own; seconds, inertia, peak bytes."""
     with tempfile.TemporaryDirectory() as place:
-        path = Path(place)
-        np.save(path / "start.npy", start.astype(np.float32) / 255)
-        (path / "store").write_text(str(collection.path))
-        command = [sys.executable, "-m", "tests.benchmarks.kmeans_many", "--faiss", place,
-                   "--iterations", str(given.iterations), "--repeats", str(given.repeats)]  # fmt: skip
-        answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        np.save(Path(place) / "start.npy", start.astype(np.float32) / 255)
+        asked = {"store": str(collection.path), "images": images, "iterations": options.iterations}
+        (Path(place) / "asked.json").write_text(json.dumps({**asked, "repeats": options.repeats}))
+        command = [sys.executable, "-c", "from tests.benchmarks import kmeans_many; kmeans_many.faiss_side()", place]
+        answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     found: dict[str, Any] = json.loads(answer.splitlines()[-1])
     return found
 
 
-def faiss_side(place: Path, iterations: int, repeats: int) -> None:
-    """All images in memory, then the iterations; reading is not counted."""
+def faiss_side() -> None:
+    """The images in memory, read chunk by chunk, then the iterations; reading is not counted."""
     import faiss
 
-    collection = Collection.open((place / "store").read_text())
-    start = np.load(place / "start.npy")
-    values = np.empty((collection.n, collection.n_features), dtype=np.float32)
-    for at in range(0, collection.n, collection.chunk_rows):
-        stop = min(at + collection.chunk_rows, collection.n)
+    place = Path(sys.argv[1])
+    asked = json.loads((place / "asked.json").read_text())
+    collection, start = Collection.open(asked["store"]), np.load(place / "start.npy")
+    values = np.empty((asked["images"], collection.n_features), dtype=np.float32)
+    for at in range(0, len(values), collection.chunk_rows):
+        stop = min(at + collection.chunk_rows, len(values))
         values[at:stop] = collection.read("image", at, stop).reshape(stop - at, -1)
     values /= 255
     faiss.omp_set_num_threads(2)
-    times = []
-    for _ in range(repeats):
+    times, iterations = [], asked["iterations"]
+    for _ in range(asked["repeats"]):
         model = faiss.Kmeans(values.shape[1], len(start), niter=iterations, max_points_per_centroid=len(values), seed=0)
         begun = time.perf_counter()
         model.train(values, init_centroids=start)
@@ -121,4 +163,4 @@ def peak_gemm() -> float:
 
 
 if __name__ == "__main__":
-    main()
+    alone(__doc__, chapter, BY_SIZE, "kmeans_many")

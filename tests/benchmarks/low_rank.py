@@ -12,195 +12,196 @@ estimator side by side. ``scale``: 600,000 garments against 60,000.
 
 from __future__ import annotations
 
-import argparse
 import importlib
-import os
-import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 
-from fmnist_dask.cluster.config import ClusterConfig
-from fmnist_dask.cluster.connect import connect
 from fmnist_dask.collection.masked import MaskedImages
 from fmnist_dask.kernels.masking import hidden_pixels
 from fmnist_dask.models.low_rank import low_rank
 from fmnist_dask.models.low_rank_model import FittedLowRank, LowRankOptions
 from fmnist_dask.passes.distributed import DistributedEngine
 from fmnist_dask.passes.local import drive
-from tests.benchmarks.common import fashion_store, garments_store, show, training_pixels
+from tests.benchmarks.common import fashion_name, fashion_store, garments_store, training_pixels
+from tests.benchmarks.rows import Row, Timed, beside_base, beside_peer, once, timed
+from tests.benchmarks.settings import Options, Settings, alone, parts
 
-N = 60_000
 FRACTION, SEED = 0.2, 1234
+#: Rows whose hidden pixels are compared at a time.
+STEP = 5000
 
 
-def main() -> None:
+@dataclass(frozen=True)
+class LowRankBenchmark(Options):
+    """Parts; rows and iterations of H2O's; ranks of ours; garments of the growth."""
+
+    parts: tuple[str, ...] = parts("h2o", "ranks", "batches", "scale")
+    rows: int = 2000
+    iterations: int = 50
+    all_iterations: int = 3
+    ranks: tuple[int, ...] = (64, 128, 256, 500)
+    images: int = 60_000
+
+
+BY_SIZE = {
+    "tiny": LowRankBenchmark(1, rows=200, iterations=3, all_iterations=1, ranks=(8, 16), images=300),
+    "usual": LowRankBenchmark(),
+}
+
+
+def chapter(settings: Settings, options: LowRankBenchmark) -> Iterator[Row]:
     """The parts that are asked for."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    data = os.environ.get("FMNIST_DASK_DATA", "")
-    parser.add_argument("parts", nargs="*", default=["h2o", "ranks", "batches", "scale"])
-    parser.add_argument("--data", type=Path, default=Path(data) / "fashion-mnist" if data else None, required=not data)
-    parser.add_argument("--rows", type=int, default=2000)
-    parser.add_argument("--iterations", type=int, default=50)
-    parser.add_argument("--all-iterations", type=int, default=3)
-    parser.add_argument("--ranks", type=int, nargs="*", default=[64, 128, 256, 500])
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--directory", type=Path, default=Path(tempfile.gettempdir()) / "fmnist-dask-benchmarks")
-    given = parser.parse_args()
-    given.directory.mkdir(parents=True, exist_ok=True)
-    for part in given.parts:
-        {"h2o": against_h2o, "ranks": by_rank, "batches": by_engine, "scale": by_size}[part](given)
+    for part in options.parts:
+        yield from {"h2o": against_h2o, "ranks": by_rank, "batches": by_engine, "scale": by_size}[part](
+            settings, options
+        )
 
 
 @contextmanager
-def cluster(given: argparse.Namespace) -> Iterator[tuple[DistributedEngine, Callable[[], int]]]:
-    """Two workers: an engine on them, and what asks for the most memory that they have had together."""
-    config = ClusterConfig(kwargs={"threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}, scale=2)
-    with connect(config) as connection:
-        engine = DistributedEngine(connection.client, connection.workers, given.directory / "columns")
-        yield engine, lambda: sum(state["peak_bytes"] for state in connection.worker_states().values())
+def cluster(settings: Settings) -> Iterator[tuple[DistributedEngine, Callable[[], float]]]:
+    """Two workers: an engine on them, and what asks for the most MB that they have had together."""
+    with settings.workers(fresh=not settings.tiny) as (connection, engine):
+        yield engine, lambda: sum(state["peak_bytes"] for state in connection.worker_states().values()) / 1e6
 
 
-def against_h2o(given: argparse.Namespace) -> None:
+def against_h2o(settings: Settings, options: LowRankBenchmark) -> Iterator[Row]:
     """Both sides, in turn."""
+    if not settings.has("h2o"):
+        return
     h2o = importlib.import_module("h2o")
-    with cluster(given) as (engine, peak_bytes):
-        collection = fashion_store(engine, given.directory, given.data)
-        image = collection.read("image", 0, N).reshape(N, -1)
+    rows, name = options.rows, fashion_name(settings)
+    with cluster(settings) as (engine, peak_mb):
+        collection = fashion_store(engine, settings)
+        n = collection.splits["train"]
+        image = collection.read("image", 0, n).reshape(n, -1)
         plain, masked = MaskedImages.over(collection), MaskedImages.over(collection, FRACTION, SEED)
         complete = LowRankOptions(2, regularization="none")
-        two, two_seconds = timed(engine, plain, complete, given.repeats)
-        holed, holed_seconds = timed(engine, masked, LowRankOptions(64), given.repeats)
-        peak = peak_bytes()
+        two, two_seconds = fitted(engine, plain, complete, options.repeats)
+        holed, holed_seconds = fitted(engine, masked, LowRankOptions(64), options.repeats)
+        peak = peak_mb()
     h2o.init(nthreads=-1, max_mem_size="12G", bind_to_localhost=True)
     h2o.no_progress()
     try:
-        theirs_two = glrm(h2o, given.directory, image.astype(np.float32), 2, 100, transform="NONE")
-        hidden = hidden_pixels(SEED, np.arange(N), 784, FRACTION)
+        directory, iterations = settings.directory, options.iterations
+        theirs_two = glrm(h2o, directory, image.astype(np.float32), 2, 2 * iterations, transform="NONE")
+        hidden = hidden_pixels(SEED, np.arange(n), 784, FRACTION)
         some = np.where(hidden, np.nan, image).astype(np.float32)
-        theirs = glrm(h2o, given.directory, some[: given.rows], 64, given.iterations, transform="NORMALIZE")
+        theirs = glrm(h2o, directory, some[:rows], 64, iterations, transform="NORMALIZE")
         filled = theirs["model"].reconstruct(theirs["frame"], reverse_transform=True).as_data_frame().to_numpy()
-        whole = glrm(h2o, given.directory, some, 64, given.all_iterations, transform="NORMALIZE")
-        part = whole["frame"][: given.rows, :]
+        whole = glrm(h2o, directory, some, 64, options.all_iterations, transform="NORMALIZE")
+        part = whole["frame"][:rows, :]
         filled_by_all = whole["model"].reconstruct(part, reverse_transform=True).as_data_frame().to_numpy()
     finally:
         h2o.cluster().shutdown()
-    slower = theirs_two["seconds"] / two_seconds
-    at_this_rate = theirs["seconds"] * N / given.rows / holed_seconds
-    ours_wrong = error(fill_in(holed, image[: given.rows], hidden[: given.rows]), image, hidden[: given.rows])
-    theirs_wrong = error(filled, image, hidden[: given.rows])
-    show(
-        "low-rank models, all 60,000 images",
-        [
-            ("ours, rank 2, complete", two_seconds, f"objective {two.objective[-1]:,.0f}"),
-            (
-                "H2O, rank 2, complete",
-                theirs_two["seconds"],
-                f"{slower:.0f} × as long; objective {theirs_two['objective']:,.0f}; {theirs_two['peak'] / 1e6:,.0f} MB",
-            ),
-            (
-                "ours, rank 64, a fifth hidden",
-                holed_seconds,
-                f"error {ours_wrong:.4f}; both workers {peak / 1e6:,.0f} MB",
-            ),
-            (
-                f"H2O, the same of {given.rows:,} images",
-                theirs["seconds"],
-                f"at most {given.iterations} iterations; error {theirs_wrong:.4f}; for all, at this rate, "
-                f"{at_this_rate:.0f} × as long",
-            ),
-            (
-                f"H2O, all images, {given.all_iterations} iterations",
-                whole["seconds"],
-                f"{whole['seconds'] / holed_seconds:.0f} × as long; error "
-                f"{error(filled_by_all, image, hidden[: given.rows]):.4f}; "
-                f"{whole['peak'] / 1e6:,.0f} MB, {whole['peak'] / peak:.1f} × ours",
-            ),
-        ],
-    )
+    best = bool(two.objective[-1] <= theirs_two["objective"])
+    told = f"objective {two.objective[-1]:,.0f}; theirs {theirs_two['objective']:,.0f}, {theirs_two['peak']:,.0f} MB"
+    what, by = f"rank 2 of complete images, {name}", f"GLRM, {2 * iterations} iterations"
+    yield beside_peer(what, two_seconds, "h2o", by, theirs_two["seconds"], n, agrees=best, remark=told)
+    wrong = error(fill_in(holed, image[:rows], hidden[:rows]), image, hidden[:rows])
+    theirs_wrong, all_wrong = (error(found, image, hidden[:rows]) for found in (filled, filled_by_all))
+    at_this_rate = theirs["seconds"] * n / rows
+    what = f"rank 64, a fifth hidden, {name}"
+    told = f"error {wrong:.4f}, both workers {peak:,.0f} MB"
+    remark = f"{told}; theirs of {rows:,} images {theirs['seconds']:.1f} s, error {theirs_wrong:.4f}"
+    by = f"GLRM, at most {iterations} iterations, {rows:,} images, times {n / rows:.0f}"
+    yield beside_peer(what, holed_seconds, "h2o", by, at_this_rate, n, remark=remark)
+    remark = f"{told}; theirs {all_wrong:.4f}, {whole['peak']:,.0f} MB"
+    by = f"GLRM, all images, {options.all_iterations} iterations"
+    yield beside_peer(what, holed_seconds, "h2o", by, whole["seconds"], n, remark=remark)
+    yield beside_peer(f"{what}: memory", peak, "h2o", by, whole["peak"], n, unit="MB")
 
 
-def by_rank(given: argparse.Namespace) -> None:
-    """Time and error of each rank."""
-    rows = []
-    with cluster(given) as (engine, peak_bytes):
-        collection = fashion_store(engine, given.directory, given.data)
-        image, hidden = training_pixels(collection), hidden_pixels(SEED, np.arange(N), 784, FRACTION)
+def by_rank(settings: Settings, options: LowRankBenchmark) -> Iterator[Row]:
+    """Time and error of each rank, beside the first."""
+    first: Timed | None = None
+    with cluster(settings) as (engine, peak_mb):
+        collection = fashion_store(engine, settings)
+        image = training_pixels(collection)
+        n = len(image)
+        hidden = hidden_pixels(SEED, np.arange(n), 784, FRACTION)
         masked = MaskedImages.over(collection, FRACTION, SEED)
-        for rank in given.ranks:
-            model, seconds = timed(engine, masked, LowRankOptions(rank), 1)
+        for rank in options.ranks:
+            model, seconds = fitted(engine, masked, LowRankOptions(rank), 1)
             wrong = [
                 np.square(error(fill_in(model, image[at], hidden[at]), image[at], hidden[at])) * hidden[at].sum()
-                for at in (slice(start, start + 5000) for start in range(0, N, 5000))
+                for at in (slice(start, start + STEP) for start in range(0, n, STEP))
             ]
-            found = float(np.sqrt(sum(wrong) / hidden.sum()))
-            rows.append((f"rank {rank}", seconds, f"error {found:.4f}; both workers {peak_bytes() / 1e6:,.0f} MB"))
-    show("our models, a fifth hidden, all 60,000 images", rows)
+            told = f"error {np.sqrt(sum(wrong) / hidden.sum()):.4f}; both workers {peak_mb():,.0f} MB"
+            first = first or seconds
+            what, base = f"rank {rank}, a fifth hidden, {fashion_name(settings)}", f"rank {options.ranks[0]}"
+            yield beside_base(what, seconds, base, first, n, remark=told)
 
 
-def by_engine(given: argparse.Namespace) -> None:
+def by_engine(settings: Settings, options: LowRankBenchmark) -> Iterator[Row]:
     """The estimator's engines: passes until it has converged, batches that are read once."""
     # Workers import this module, and need no scikit-learn.
     from fmnist_dask import LowRankModel
 
-    with cluster(given) as (engine, _):
-        image = training_pixels(fashion_store(engine, given.directory, given.data))
-    hidden = hidden_pixels(SEED, np.arange(N), 784, FRACTION)
-    rows = []
+    with cluster(settings) as (engine, _):
+        image = training_pixels(fashion_store(engine, settings))
+    n, rank = len(image), min(options.ranks)
+    hidden = hidden_pixels(SEED, np.arange(n), 784, FRACTION)
     turns: dict[str, Any] = {"init": "random", "random_state": 0}
-    for name, options in (
+    batch = min(2000, n // 2)
+    first = None
+    for name, chosen in (
         ("pairs", {"max_iter": 5, "tol": 1e-3}),
-        ("pairs, batches of 2,000", {"batch_size": 2000}),
+        (f"pairs, batches of {batch:,}", {"batch_size": batch}),
         ("codes", turns | {"max_iter": 15}),
-        ("codes, batches of 2,000", turns | {"batch_size": 2000}),
+        (f"codes, batches of {batch:,}", turns | {"batch_size": batch}),
     ):
-        begun = time.perf_counter()
-        model = LowRankModel(64, **options).fit(image, missing=hidden)
-        seconds = time.perf_counter() - begun
+        estimator = LowRankModel(rank, **chosen)
+        model, seconds = once(lambda made=estimator: made.fit(image, missing=hidden))
         wrong = 0.0
-        for at in (slice(start, start + 5000) for start in range(0, N, 5000)):
+        for at in (slice(start, start + STEP) for start in range(0, n, STEP)):
             filled = model.impute(image[at], missing=hidden[at], min_value=0, max_value=255)
             wrong += float(np.square(((filled - image[at]) / 255)[hidden[at]]).sum())
-        rows.append((name, seconds, f"error {np.sqrt(wrong / hidden.sum()):.5f}; {model.n_iter_} passes or batches"))
-    show("engines of the estimator, rank 64, a fifth hidden, threads of one process", rows)
+        told = f"error {np.sqrt(wrong / hidden.sum()):.5f}; {model.n_iter_} passes or batches"
+        first = first or seconds
+        what = f"estimator, rank {rank}, a fifth hidden, threads of one process: {name}"
+        yield beside_base(what, seconds, "pairs, in passes", first, n, remark=told)
 
 
-def by_size(given: argparse.Namespace) -> None:
+def by_size(settings: Settings, options: LowRankBenchmark) -> Iterator[Row]:
     """Ten times the images: ten times as long, in the same memory. Each in a cluster of its own."""
-    rows: list[tuple[str, float, str]] = []
-    with cluster(given) as (engine, _):
-        for n in (N, 10 * N):
-            garments_store(engine, given.directory, n)
-    for n in (N, 10 * N):
-        with cluster(given) as (engine, peak_bytes):
-            masked = MaskedImages.over(garments_store(engine, given.directory, n), FRACTION, SEED)
-            options = LowRankOptions(64, max_iter=2, tol=0.0)
-            seconds = []
-            for _ in range(given.repeats + 1):
-                begun = time.perf_counter()
-                drive(low_rank(masked, n, options), masked, engine)
-                seconds.append(time.perf_counter() - begun)
-            rows.append((f"{n:,} garments", statistics.median(seconds[1:]), f"both {peak_bytes() / 1e6:,.0f} MB"))
-    rows.append(("ratio", rows[1][1] / rows[0][1], "(not seconds)"))
-    show("rank 64, a fifth hidden, three passes", rows)
+    sizes = (options.images, 10 * options.images)
+    with cluster(settings) as (engine, _):
+        for n in sizes:
+            garments_store(engine, settings, n)
+    found: list[tuple[Timed, float]] = []
+    for n in sizes:
+        with cluster(settings) as (engine, peak_mb):
+            masked = MaskedImages.over(garments_store(engine, settings, n), FRACTION, SEED)
+            chosen = LowRankOptions(min(options.ranks), max_iter=2, tol=0.0)
+
+            def work(masked: MaskedImages = masked, n: int = n, chosen: LowRankOptions = chosen) -> None:
+                drive(low_rank(masked, n, chosen), masked, engine)
+
+            work()  # workers import what they need the first time
+            found.append((timed(work, options.repeats), peak_mb()))
+    what, base = f"rank {min(options.ranks)}, a fifth hidden, three passes, {sizes[1]:,} garments", f"{sizes[0]:,}"
+    (small, small_peak), (large, large_peak) = found
+    yield beside_base(what, large, f"{base} garments", small, sizes[1])
+    memory = f"{what}: memory of both workers"
+    yield beside_base(memory, large_peak, f"{base} garments", small_peak, sizes[1], unit="MB")
 
 
-def timed(
+def fitted(
     engine: DistributedEngine, source: MaskedImages, options: LowRankOptions, repeats: int
-) -> tuple[FittedLowRank, float]:
-    """The model, and the median of the seconds that it takes."""
-    seconds = []
-    for _ in range(repeats + 1):
-        begun = time.perf_counter()
-        model = drive(low_rank(source, N, options, "train"), source, engine)
-        seconds.append(time.perf_counter() - begun)
-    return model, statistics.median(seconds[1:])  # workers import what they need the first time
+) -> tuple[FittedLowRank, Timed]:
+    """The model, and the seconds that it takes."""
+    models: list[FittedLowRank] = []
+    n = source.splits["train"]
+    work = lambda: models.append(drive(low_rank(source, n, options, "train"), source, engine))  # noqa: E731
+    work()  # workers import what they need the first time
+    return models[-1], timed(work, repeats)
 
 
 def fill_in(model: FittedLowRank, image: Any, hidden: Any) -> Any:
@@ -231,7 +232,7 @@ def glrm(h2o: Any, directory: Path, table: Any, rank: int, iterations: int, tran
     seconds = time.perf_counter() - begun
     java = [process for process in psutil.process_iter(["name"]) if process.info["name"] == "java"]
     peak = max((_high_water(process.pid) for process in java), default=0)
-    return {"model": model, "frame": frame, "seconds": seconds, "objective": model.objective(), "peak": peak}
+    return {"model": model, "frame": frame, "seconds": seconds, "objective": model.objective(), "peak": peak / 1e6}
 
 
 def _high_water(process: int) -> int:
@@ -243,4 +244,4 @@ def _high_water(process: int) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    alone(__doc__, chapter, BY_SIZE, "low_rank")

@@ -27,11 +27,12 @@ def main(directory: Path, out: Path, structure: bool = False) -> None:
         [read(directory / f"{name}-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28) for name in ("train", "t10k")]
     )
     label = np.concatenate([read(directory / f"{name}-labels-idx1-ubyte.gz", 8) for name in ("train", "t10k")])
+    n = len(read(directory / "train-labels-idx1-ubyte.gz", 8))
     groups = collections.defaultdict(list)
     for row, one in enumerate(image):
         groups[hashlib.md5(one.tobytes()).digest()].append(row)
     copies = [rows for rows in groups.values() if len(rows) > 1]
-    train, classes = image[:60_000], label[:60_000]
+    train, classes = image[:n], label[:n]
     summaries = {}
     for name, part in {"all": train, **{str(k): train[classes == k] for k in range(10)}}.items():
         quartiles = np.quantile(part, [0, 0.25, 0.5, 0.75, 1], axis=0)

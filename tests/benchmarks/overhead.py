@@ -7,43 +7,41 @@ Dask's performance report, and makes the report; the last three are listed apart
 
 from __future__ import annotations
 
-import argparse
-import os
 import shutil
-import statistics
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fmnist_dask.cluster.config import ClusterConfig
-from fmnist_dask.cluster.connect import connect
 from fmnist_dask.collection.store import split_code
-from fmnist_dask.passes.distributed import DistributedEngine
 from fmnist_dask.passes.local import drive
 from fmnist_dask.workflow import carry, runner
 from fmnist_dask.workflow.load import find_workflow, load_workflow
 from fmnist_dask.workflow.order import algorithm_of
 from fmnist_dask.workflow.registry import StepInput
 from fmnist_dask.workflow.runner import Runner
-from tests.benchmarks.common import fashion_store, show
+from tests.benchmarks.common import fashion_name, fashion_store
+from tests.benchmarks.rows import Row, Timed, beside_base
+from tests.benchmarks.settings import Options, Settings, alone
 
 
-def main() -> None:
-    """Both sides in turn, several times."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    data = os.environ.get("FMNIST_DASK_DATA", "")
-    parser.add_argument("--data", type=Path, default=Path(data) / "fashion-mnist" if data else None, required=not data)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--directory", type=Path, default=Path(tempfile.gettempdir()) / "fmnist-dask-benchmarks")
-    given = parser.parse_args()
-    given.directory.mkdir(parents=True, exist_ok=True)
-    cluster = ClusterConfig(kwargs={"threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}, scale=2)
-    with connect(cluster) as connection:
-        engine = DistributedEngine(connection.client, connection.workers, given.directory / "columns")
-        collection = fashion_store(engine, given.directory, given.data)
+@dataclass(frozen=True)
+class OverheadBenchmark(Options):
+    """Rounds that do not count, before the others."""
+
+    repeats: int = 5
+    first: int = 1
+
+
+BY_SIZE = {"tiny": OverheadBenchmark(1, 0), "usual": OverheadBenchmark()}
+
+
+def chapter(settings: Settings, options: OverheadBenchmark) -> Iterator[Row]:
+    """Both sides in turn, several times, after what does not count."""
+    with settings.workers() as (connection, engine):
+        collection = fashion_store(engine, settings)
         workflow = load_workflow(find_workflow("explore"), source=collection.path)
         spent: dict[str, list[float]] = {"functions": [], "runner": []}
 
@@ -54,10 +52,9 @@ def main() -> None:
                 drive(algorithm_of(spec, step), collection, engine)
 
         def run() -> None:
-            out = given.directory / "overhead-run"
+            out = settings.directory / "overhead-run"
             shutil.rmtree(out, ignore_errors=True)
-            states = Path(collection.path) / "states"
-            shutil.rmtree(states, ignore_errors=True)
+            shutil.rmtree(Path(collection.path) / "states", ignore_errors=True)
             Runner(workflow, cluster=connection.client.scheduler.address, out=out).execute()
 
         of_runs: dict[str, list[float]] = {}
@@ -67,7 +64,7 @@ def main() -> None:
             timed_calls(runner, "write_report", parts["report"]),
             timed_exit(runner, "performance_kept", parts["performance report"]),
         ):
-            for _ in range(given.repeats + 1):
+            for _ in range(options.repeats + options.first):
                 for name, work in (("functions", functions), ("runner", run)):
                     begun = time.perf_counter()
                     work()
@@ -75,18 +72,15 @@ def main() -> None:
                 for name, seconds in parts.items():
                     of_runs.setdefault(name, []).append(sum(seconds))
                     seconds.clear()
-    theirs, ours = (statistics.median(spent[name][1:]) for name in ("functions", "runner"))
-    extra = {name: statistics.median(values[1:]) for name, values in of_runs.items()}
-    bare = ours - sum(extra.values())
-    show(
-        "explore of Fashion-MNIST, collection there, workers warm",
-        [
-            ("steps called one by one", theirs, "no shared passes, nothing written"),
-            ("runner, everything", ours, f"{ours / theirs:.2f} × as long"),
-            *((f"  of it {name}", seconds, f"{100 * seconds / ours:.1f} %") for name, seconds in extra.items()),
-            ("runner without these three", bare, f"{bare / theirs:.2f} × as long"),
-        ],
-    )
+    theirs, ours = (Timed.of(spent[name][options.first :]) for name in ("functions", "runner"))
+    extra = {name: Timed.of(values[options.first :]) for name, values in of_runs.items()}
+    bare = ours.value - sum(one.value for one in extra.values())
+    what, base, n = f"explore of {fashion_name(settings)} by the runner", "its steps called one by one", collection.n
+    told = "collection there, workers warm; no shared passes, nothing written by the steps alone"
+    yield beside_base(f"{what}, everything", ours, base, theirs, n, remark=told)
+    for name, seconds in extra.items():
+        yield beside_base(f"of it {name}", seconds, "the run", ours, n)
+    yield beside_base(f"{what}, without these three", bare, base, theirs, n)
 
 
 @contextmanager
@@ -128,4 +122,4 @@ def timed_exit(module: Any, name: str, seconds: list[float]) -> Any:
 
 
 if __name__ == "__main__":
-    main()
+    alone(__doc__, chapter, BY_SIZE, "overhead")

@@ -5,24 +5,31 @@ scikit-learn's PCA has the images in memory as float64. Its IncrementalPCA and d
 
 from __future__ import annotations
 
-import argparse
-import os
-import tempfile
 import time
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from fmnist_dask.cluster.config import ClusterConfig
-from fmnist_dask.cluster.connect import connect
 from fmnist_dask.kernels.gram import add_gram, scatter_of
 from fmnist_dask.models.pca import PCAOptions, from_scatter, pca
-from fmnist_dask.passes.distributed import DistributedEngine
 from fmnist_dask.passes.local import drive
-from tests.benchmarks.common import fashion_store, median_seconds, show, training_pixels
+from tests.benchmarks.common import fashion_name, fashion_store, training_pixels
+from tests.benchmarks.rows import Row, beside_base, beside_peer, timed
+from tests.benchmarks.settings import Options, Settings, alone
 
 COMPONENTS = 50
+
+
+@dataclass(frozen=True)
+class PCABenchmark(Options):
+    """Nothing but repeats."""
+
+    repeats: int = 5
+
+
+BY_SIZE = {"tiny": PCABenchmark(1), "usual": PCABenchmark()}
 
 
 def shares(pixels: np.ndarray, collection: Any) -> dict[str, float]:
@@ -39,23 +46,14 @@ def shares(pixels: np.ndarray, collection: Any) -> dict[str, float]:
     return {"decode": decoded - begun, "Gram": multiplied - decoded, "eigenvectors": solved - multiplied}
 
 
-def main() -> None:
-    """Run all sides."""
+def chapter(settings: Settings, options: PCABenchmark) -> Iterator[Row]:
+    """All sides."""
     from dask_ml.decomposition import IncrementalPCA as DaskIncrementalPCA
     from sklearn.decomposition import PCA, IncrementalPCA
     from threadpoolctl import threadpool_limits
 
-    parser = argparse.ArgumentParser(description=__doc__)
-    data = os.environ.get("FMNIST_DASK_DATA", "")
-    parser.add_argument("--data", type=Path, default=Path(data) / "fashion-mnist" if data else None, required=not data)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--directory", type=Path, default=Path(tempfile.gettempdir()) / "fmnist-dask-benchmarks")
-    given = parser.parse_args()
-    given.directory.mkdir(parents=True, exist_ok=True)
-    cluster = ClusterConfig(kwargs={"threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}, scale=2)
-    with connect(cluster) as connection:
-        engine = DistributedEngine(connection.client, connection.workers, given.directory / "columns")
-        collection = fashion_store(engine, given.directory, given.data)
+    with settings.workers() as (_, engine):
+        collection = fashion_store(engine, settings)
         pixels = training_pixels(collection)
         found = []
 
@@ -63,39 +61,33 @@ def main() -> None:
             found.append(drive(pca(collection, len(pixels), PCAOptions(COMPONENTS), "train"), collection, engine))
 
         ours()
-        seconds, runs = median_seconds(ours, given.repeats)
+        seconds = timed(ours, options.repeats)
         batched = collection.to_xarray().image.data[: len(pixels)].reshape(len(pixels), -1).astype("float32")
-        batched = batched.rechunk({0: 4096})
-        dask_ml, _ = median_seconds(
-            lambda: DaskIncrementalPCA(COMPONENTS, batch_size=4096, svd_solver="full").fit(batched), 1
-        )
+        batched = batched.rechunk({0: min(4096, len(pixels))})
+        dask_ml = timed(lambda: DaskIncrementalPCA(COMPONENTS, batch_size=4096, svd_solver="full").fit(batched), 1)
     with threadpool_limits(1):
         parts = shares(pixels, collection)
     floats = pixels.astype(np.float64) / 255
     expected = []
-    memory, _ = median_seconds(
-        lambda: expected.append(PCA(COMPONENTS, svd_solver="covariance_eigh").fit(floats)), given.repeats
-    )
-    automatic, _ = median_seconds(lambda: PCA(COMPONENTS).fit(floats), 3)
-    incremental, _ = median_seconds(lambda: IncrementalPCA(COMPONENTS, batch_size=4096).fit(floats), 1)
+    memory = timed(lambda: expected.append(PCA(COMPONENTS, svd_solver="covariance_eigh").fit(floats)), options.repeats)
+    automatic = timed(lambda: PCA(COMPONENTS).fit(floats), min(3, options.repeats))
+    incremental = timed(lambda: IncrementalPCA(COMPONENTS, batch_size=4096).fit(floats), 1)
     signs = np.sign((found[-1].components * expected[-1].components_).sum(axis=1))
     worst = np.abs(found[-1].components * signs[:, None] - expected[-1].components_).max()
-    operations = len(pixels) * 784**2
-    show(
-        f"PCA {COMPONENTS} of {len(pixels):,} images; explained {found[-1].explained_variance_ratio.sum():.7f}, "
-        f"components off by {worst:.1e}",
-        [
-            ("ours from compressed Zarr, 2 workers", seconds, f"runs {np.round(runs, 3)}"),
-            ("scikit-learn PCA in memory, float64", memory, f"ours {seconds / memory:.2f} ×"),
-            ("scikit-learn PCA, its own choice of solver", automatic, f"ours {seconds / automatic:.2f} ×"),
-            ("scikit-learn IncrementalPCA in memory", incremental, f"{incremental / seconds:.0f} times as long"),
-            ("dask-ml IncrementalPCA, 2 workers", dask_ml, f"{dask_ml / seconds:.0f} times as long"),
-            *((f"one thread: {name}", part, "") for name, part in parts.items()),
-            ("floor: half of decode and Gram, eigenvectors", parts["decode"] / 2 + parts["Gram"] / 2
-             + parts["eigenvectors"], f"Gram {operations / parts['Gram'] / 1e9:.0f} GFLOP/s a thread"),
-        ],
-    )  # fmt: skip
+    n, what = len(pixels), f"PCA, {COMPONENTS} components, {fashion_name(settings)}"
+    told = f"explained {found[-1].explained_variance_ratio.sum():.7f}, components off by {worst:.1e}"
+    of = "scikit-learn"
+    same = {"agrees": bool(worst < 1e-6), "remark": told}
+    yield beside_peer(what, seconds, of, "PCA in memory, float64", memory, n, **same)
+    yield beside_peer(what, seconds, of, "PCA, its own choice of solver", automatic, n)
+    yield beside_peer(what, seconds, of, "IncrementalPCA in memory", incremental, n, remark="one run of theirs")
+    yield beside_peer(what, seconds, "dask-ml", "IncrementalPCA, 2 workers", dask_ml, n, remark="one run of theirs")
+    for name, part in parts.items():
+        told = f"{n * 784**2 / part / 1e9:.0f} GFLOP/s" if name == "Gram" else ""
+        yield beside_base(f"one thread: {name}", part, "PCA on two workers", seconds, n, remark=told)
+    floor = parts["decode"] / 2 + parts["Gram"] / 2 + parts["eigenvectors"]
+    yield beside_base("floor: half of decode and Gram, eigenvectors", floor, "PCA on two workers", seconds, n)
 
 
 if __name__ == "__main__":
-    main()
+    alone(__doc__, chapter, BY_SIZE, "pca")

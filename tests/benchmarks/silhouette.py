@@ -5,6 +5,9 @@ Both with the same labels (ten clusters of our k-means). Ours reads compressed Z
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
 import numpy as np
 
 from fmnist_dask.models.clusters import describe_clusters
@@ -12,46 +15,59 @@ from fmnist_dask.models.kmeans import kmeans
 from fmnist_dask.models.kmeans_starts import KMeansOptions
 from fmnist_dask.models.silhouette import silhouette
 from fmnist_dask.passes.local import drive
-from tests.benchmarks.common import arguments, fashion_store, median_seconds, show, training_pixels, two_workers
+from tests.benchmarks.common import fashion_name, fashion_store, training_pixels
+from tests.benchmarks.rows import Row, beside_base, beside_peer, timed
+from tests.benchmarks.settings import Options, Settings, alone, most_memory
 
-N = 60_000
+
+@dataclass(frozen=True)
+class SilhouetteBenchmark(Options):
+    """Whether scikit-learn's side is left out, and against how many images the others are sampled."""
+
+    ours: bool = field(default=False, metadata={"help": "without scikit-learn's side"})
+    sample: int = 2000
 
 
-def main() -> None:
+BY_SIZE = {"tiny": SilhouetteBenchmark(1, sample=200), "usual": SilhouetteBenchmark()}
+
+
+def chapter(settings: Settings, options: SilhouetteBenchmark) -> Iterator[Row]:
     """Both sides."""
-    parser = arguments(__doc__)
-    parser.add_argument("--ours", action="store_true", help="without scikit-learn's side")
-    given = parser.parse_args()
-    with two_workers(given.directory) as (connection, engine):
-        collection = fashion_store(engine, given.directory, given.data)
-        model = drive(kmeans(collection, N, KMeansOptions(10, n_init=10), "train"), collection, engine)
+    with settings.workers() as (connection, engine):
+        collection = fashion_store(engine, settings)
+        pixels = training_pixels(collection)
+        n, few = len(pixels), options.sample
+        model = drive(kmeans(collection, n, KMeansOptions(10, n_init=10), "train"), collection, engine)
         clusters = drive(describe_clusters(collection, model, "train", 0, 1.0), collection, engine)
         labels = np.asarray(clusters.columns["labels"][:])
         found = drive(silhouette(collection, labels, 10, "train"), collection, engine)
-        seconds, _ = median_seconds(
-            lambda: drive(silhouette(collection, labels, 10, "train"), collection, engine), given.repeats
+        exact = timed(lambda: drive(silhouette(collection, labels, 10, "train"), collection, engine), options.repeats)
+        part = drive(silhouette(collection, labels, 10, "train", sample=few), collection, engine)
+        sampled = timed(
+            lambda: drive(silhouette(collection, labels, 10, "train", sample=few), collection, engine), options.repeats
         )
-        part = drive(silhouette(collection, labels, 10, "train", sample=2000), collection, engine)
-        few, _ = median_seconds(
-            lambda: drive(silhouette(collection, labels, 10, "train", sample=2000), collection, engine), given.repeats
-        )
-        peak = max(state["peak_bytes"] for state in connection.worker_states().values())
-        pixels = training_pixels(collection)
-    operations = N * N * 784  # half of the pairs, a product and a sum each
-    rows = [
-        ("ours, exact", seconds, f"{found.mean:.6f}; {operations / seconds / 1e9:.0f} GFLOP/s; {peak / 1e6:.0f} MB"),
-        ("ours, 2,000 against all", few, f"{part.mean:.4f} ± {part.interval:.4f}"),
-    ]
-    if not given.ours:
+        peak = most_memory(connection)
+    rate = n * n * 784 / exact.value / 1e9  # half of the pairs, a product and a sum each
+    told = f"{found.mean:.6f}; {rate:.0f} GFLOP/s; a worker {peak:.0f} MB"
+    if not options.ours:
         from sklearn.metrics import silhouette_score
 
-        table, own = pixels.astype(np.float32), labels[:N]
-        theirs, _ = median_seconds(lambda: silhouette_score(table, own), 1)
-        rows.append(
-            ("scikit-learn", theirs, f"{silhouette_score(table, own):.6f}; ours {seconds / theirs:.2f} × its time")
+        scores: list[float] = []
+        table, own = pixels.astype(np.float32), labels[:n]
+        theirs = timed(lambda: scores.append(silhouette_score(table, own)), 1)
+        yield beside_peer(
+            f"exact silhouettes of ten clusters, {fashion_name(settings)}",
+            exact,
+            "scikit-learn",
+            "silhouette_score, float32",
+            theirs,
+            n,
+            agrees=abs(found.mean - scores[0]) < 1e-3,
+            remark=f"{told}; theirs {scores[0]:.6f}, one run",
         )
-    show("silhouettes of ten clusters, 60,000 images of 784 pixels", rows)
+    near = f"{part.mean:.4f} ± {part.interval:.4f}; {told}"
+    yield beside_base(f"silhouettes, {few:,} against all", sampled, "all against all", exact, n, remark=near)
 
 
 if __name__ == "__main__":
-    main()
+    alone(__doc__, chapter, BY_SIZE, "silhouette")

@@ -6,30 +6,48 @@ mean and the quartiles of each pixel by class. Beside the ratio: what one thread
 
 from __future__ import annotations
 
-import argparse
-import tempfile
 import time
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from fmnist_dask.cluster.config import ClusterConfig
-from fmnist_dask.cluster.connect import connect
 from fmnist_dask.collection.store import Collection
 from fmnist_dask.kernels.hashing import content_hashes
-from fmnist_dask.passes.distributed import DistributedEngine
+from fmnist_dask.kernels.histogram import moments, quantiles
 from fmnist_dask.passes.protocol import Scan
 from fmnist_dask.passes.reductions.histogram import PixelHistogram
 from fmnist_dask.passes.reductions.properties import ContentHash
-from tests.benchmarks.common import garments_store, median_seconds, show
+from tests.benchmarks.common import all_pixels, garments_store
+from tests.benchmarks.rows import Row, beside_base, beside_peer, timed
+from tests.benchmarks.settings import Options, Settings, alone
+
+QUARTILES = np.array([0.25, 0.5, 0.75])
 
 
-def numpy_statistics(image: np.ndarray, label: np.ndarray) -> None:
+@dataclass(frozen=True)
+class StatisticsOptions(Options):
+    """How many garments."""
+
+    repeats: int = 5
+    images: int = 600_000
+
+
+BY_SIZE = {
+    "tiny": StatisticsOptions(1, 3000),
+    "usual": StatisticsOptions(),
+    "large": StatisticsOptions(images=6_000_000),
+}
+
+
+def numpy_statistics(image: np.ndarray, label: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     """Mean and quartiles of each pixel by class, the plain way."""
+    found = []
     for index in range(10):
         of_class = image[label == index]
-        of_class.mean(axis=0)
-        np.quantile(of_class, [0.25, 0.5, 0.75], axis=0)
+        found.append((of_class.mean(axis=0), np.quantile(of_class, QUARTILES, axis=0)))
+    return found
 
 
 def shares(collection: Collection) -> dict[str, float]:
@@ -51,67 +69,48 @@ def shares(collection: Collection) -> dict[str, float]:
     return spent
 
 
-def main() -> None:
-    """Run both sides."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=600_000)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--directory", type=Path, default=Path(tempfile.gettempdir()) / "fmnist-dask-benchmarks")
-    given = parser.parse_args()
-    given.directory.mkdir(parents=True, exist_ok=True)
-    cluster = ClusterConfig(kwargs={"threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}, scale=2)
-    with connect(cluster) as connection:
-        engine = DistributedEngine(connection.client, connection.workers, given.directory / "columns")
-        collection = garments_store(engine, given.directory, given.images)
+def chapter(settings: Settings, options: StatisticsOptions) -> Iterator[Row]:
+    """Both sides, and the parts of ours."""
+    with settings.workers() as (_, engine):
+        collection = garments_store(engine, settings, options.images)
         scan = Scan({"histogram": PixelHistogram()}, {"hash": ContentHash()})
+        found: list[Any] = []
 
         def ours() -> None:
-            engine.scan(collection, {"statistics": scan})
+            found[:] = [engine.scan(collection, {"statistics": scan})["statistics"]["histogram"]]
 
         ours()
-        seconds, runs = median_seconds(ours, given.repeats)
+        seconds = timed(ours, options.repeats)
         tasks = engine.statistics.tasks // engine.statistics.passes
     shares(collection)
     parts = shares(collection)
-    image = np.concatenate(
-        [
-            collection.read("image", at, at + collection.chunk_rows)
-            for at in range(0, collection.n, collection.chunk_rows)
-        ]
-    )
-    label = np.concatenate(
-        [
-            collection.read("label", at, at + collection.chunk_rows)
-            for at in range(0, collection.n, collection.chunk_rows)
-        ]
-    )
-    in_memory, numpy_runs = median_seconds(lambda: numpy_statistics(image, label), max(1, given.repeats // 2))
-    work = sum(parts.values())
-    pixels = collection.n * collection.image_bytes
-    show(
-        f"statistics pass over {collection.n:,} garments",
-        [
-            ("NumPy in memory: mean, quartiles by class", in_memory, f"runs {np.round(numpy_runs, 2)}"),
-            (
-                "ours from compressed Zarr, 2 workers",
-                seconds,
-                f"{in_memory / seconds:.2f} times as fast; {np.round(runs, 2)}",
-            ),
-            *((f"one thread: {name}", part, f"{part / work:.0%} of the work") for name, part in parts.items()),
-            (
-                "scheduling, merging, waiting",
-                seconds - work / 2,
-                f"{1 - work / 2 / seconds:.0%} of the pass, {tasks} tasks",
-            ),
-            (
-                "floor: decoding alone on two threads",
-                parts["decode"] / 2,
-                f"{parts['decode'] / 2 / seconds:.0%} of the pass",
-            ),
-        ],
-    )
-    print(f"  pixels: {pixels / 1e6:,.0f} MB, {pixels / seconds / 1e6:,.0f} MB/s")
+    image = all_pixels(collection).reshape(-1, *collection.image_shape)
+    label = collection.read("label", 0, collection.n)
+    expected: list[Any] = []
+    in_memory = timed(lambda: expected.append(numpy_statistics(image, label)), max(1, options.repeats // 2))
+    n, work = collection.n, sum(parts.values())
+    rate = n * collection.image_bytes / seconds.value / 1e6
+    by = "mean and quartiles by class, in memory"
+    told = f"{in_memory.value / seconds.value:.2f} times as fast; {rate:,.0f} MB/s"
+    what = "statistics pass, from Zarr, 2 workers"
+    yield beside_peer(what, seconds, "NumPy", by, in_memory, n, agrees=same(found[0], expected[-1]), remark=told)
+    whole = "the pass on one thread"
+    for name, part in parts.items():
+        yield beside_base(f"one thread: {name}", part, whole, work, n, remark=f"{part / work:.0%} of the work")
+    pause = seconds.value - work / 2
+    yield beside_base("scheduling, merging, waiting", pause, "the pass", seconds, n, remark=f"{tasks} tasks")
+    yield beside_base("floor: decoding alone, two threads", parts["decode"] / 2, "the pass", seconds, n)
+
+
+def same(histogram: Any, expected: list[tuple[np.ndarray, np.ndarray]]) -> bool:
+    """Whether the histograms have NumPy's means and quartiles."""
+    for index, (mean, quartiles) in enumerate(expected):
+        counts = sum(table for (_, label), table in histogram.items() if label == index)
+        close = np.allclose(moments(counts)[0], mean.ravel(), rtol=1e-12)
+        if not close or not np.array_equal(quantiles(counts, QUARTILES), quartiles.reshape(3, -1)):
+            return False
+    return True
 
 
 if __name__ == "__main__":
-    main()
+    alone(__doc__, chapter, BY_SIZE, "statistics_pass")
