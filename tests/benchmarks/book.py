@@ -30,7 +30,7 @@ from tests.benchmarks.settings import Settings, options_of, told
 CHAPTERS = (
     "statistics_pass", "pca", "kmeans", "kmeans_many", "nearest", "neighbours", "silhouette", "k_sweep", "clusters",
     "low_rank", "rank_sweep", "maps", "grids", "quantize", "ingest", "append", "codecs", "cold_start", "overhead",
-    "scheduler", "scaling",
+    "scheduler", "plans", "scaling",
 )  # fmt: skip
 
 
