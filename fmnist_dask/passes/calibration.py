@@ -24,8 +24,10 @@ from fmnist_dask.passes.standin import StandIn
 from fmnist_dask.passes.worker import combine_states, run_chunks
 from fmnist_dask.typing import AnyArray, UInt8Array
 
-#: Samples of the first try; further ones are so many that they take about so many seconds, in all.
-FIRST_ROWS, ENOUGH_SECONDS, MOST_SECONDS = 256, 0.25, 4.0
+#: Samples of the first two tries, seconds that one chunk may take, and beyond which nothing is repeated.
+FIRST_ROWS, SECOND_ROWS, MOST_SECONDS, ENOUGH_SECONDS = 256, 1024, 1.0, 0.1
+#: Chunks of a task that are worked through.
+CHUNKS = 3
 #: Times that what is short is measured; the least counts, since nothing makes work faster than it is.
 REPEATS = 3
 
@@ -182,20 +184,23 @@ def _first_lines(photo: PhotoSource, count: int) -> tuple[FirstLines, IngestRate
 
 
 def _rate(source: StandIn, fused: FusedScan, scratch: Path) -> Rate:
-    """Time one chunk, and two, of as many samples as take long enough to be timed."""
-    with _columns(source.with_rows(FIRST_ROWS), fused, scratch) as run:
-        run(1)  # compiles, loads, fills caches
-        first = _seconds(lambda: run(1))
-    rows = source.chunk_rows
-    if first * rows / FIRST_ROWS > ENOUGH_SECONDS:
-        rows = max(FIRST_ROWS, int(ENOUGH_SECONDS / first) * FIRST_ROWS)
-    rows = min(rows, max(source.n, 1))
+    """Time one chunk, and several, of as many samples as take long enough to be timed."""
+    tried: list[float] = []
+    for rows in (FIRST_ROWS, SECOND_ROWS):
+        with _columns(source.with_rows(min(rows, source.chunk_rows)), fused, scratch) as run:
+            if not tried:
+                run(1)  # compiles, loads, fills caches
+            tried.append(_seconds(lambda: run(1)))
+    # Chunks as they are, since each has costs of its own; smaller ones where a chunk takes very long.
+    slope = max((tried[1] - tried[0]) / (SECOND_ROWS - FIRST_ROWS), 1e-9)
+    rows = min(source.chunk_rows, max(SECOND_ROWS, int(MOST_SECONDS / slope)), max(source.n, 1))
     with _columns(source.with_rows(rows), fused, scratch) as run:
         one = _least(lambda: run(1))
         state = run.states
-        two = _least(lambda: run(2)) if source.n > rows and one < MOST_SECONDS else 2 * one
+        more = len(run.chunks) - 1 if one < 2 * MOST_SECONDS else 0
+        # The first chunks of a task cost more: states are made, and samples and extremes are still found in each.
+        chunk = max(_least(lambda: run(1 + more)) - one, 0.0) / more if more else one
         per_combine = _least(lambda: combine_states(fused, [state, state])) if state else 0.0
-    chunk = max(two - one, one / 2)
     return Rate(chunk / rows, max(one - chunk, 0.0), per_combine, rows)
 
 
@@ -207,7 +212,7 @@ class _Run:
         size = source.chunk_rows
         chunks = range(-(-source.n // size))
         wanted = (c for c in chunks if fused.wants(c * size, min((c + 1) * size, source.n)))
-        self.chunks = [chunk for chunk, _ in zip(wanted, range(2), strict=False)]
+        self.chunks = [chunk for chunk, _ in zip(wanted, range(CHUNKS), strict=False)]
         self.states: list[Any] = []
 
     def __call__(self, count: int) -> None:
@@ -242,7 +247,7 @@ def _least(work: Callable[[], Any]) -> float:
 
 
 #: Seconds of the three parts of :func:`slowness` on the machine whose figures plans rest on.
-REFERENCE = (0.0105, 0.021, 0.030)
+REFERENCE = (0.0160, 0.0038, 0.0185)
 
 
 def slowness() -> float:
