@@ -22,7 +22,7 @@ from fmnist_dask.kernels import garments
 N = int(os.environ.get("FMNIST_DASK_LARGE", "1000000"))
 LIMIT = 2**30
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(14_400)]
 
 
 @pytest.fixture(scope="module")
