@@ -1,6 +1,6 @@
 """See what is in a collection of images that is bigger than memory.
 
-``run`` carries out a workflow, ``open_run`` and ``open_collection`` open what it leaves behind; ``KMeans``,
+``run`` carries out a workflow, ``plan`` says what it would take, ``open_run`` and ``open_collection`` open what it leaves behind; ``KMeans``,
 ``MiniBatchKMeans``, ``GaussianMixture``, ``AgglomerativeClustering``, ``SpectralClustering``, ``PCA``,
 ``IncrementalPCA`` and ``LowRankModel`` are estimators as scikit-learn has them. Names are imported when first used:
 workers import this package for its kernels and need nothing else of it.
@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fmnist_dask.api import Run, ingest, open_collection, open_run, run
+    from fmnist_dask.api import Run, ingest, open_collection, open_run, plan, run
     from fmnist_dask.collection.store import Collection
     from fmnist_dask.models.estimators.agglomerative import AgglomerativeClustering
     from fmnist_dask.models.estimators.gaussian_mixture import GaussianMixture
@@ -27,6 +27,7 @@ __version__ = "0.1.0"
 
 _LAZY = {
     "run": "fmnist_dask.api",
+    "plan": "fmnist_dask.api",
     "ingest": "fmnist_dask.api",
     "open_run": "fmnist_dask.api",
     "open_collection": "fmnist_dask.api",
@@ -57,6 +58,7 @@ __all__ = [
     "ingest",
     "open_collection",
     "open_run",
+    "plan",
     "run",
 ]
 

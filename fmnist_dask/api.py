@@ -177,6 +177,51 @@ def run(
     return Run(runner.run.path)
 
 
+def plan(
+    workflow: str | Path = "explore",
+    *,
+    source: str | Path | None = None,
+    source_options: Mapping[str, Any] | None = None,
+    cluster: str | Path | None = None,
+    store: str | Path | None = None,
+    settings: Iterable[str] = (),
+    only: Iterable[str] = (),
+    trust: bool = False,
+    images: int | None = None,
+    workers: int | None = None,
+    timed: bool = True,
+) -> dict[str, Any]:
+    """Say what a run would do: passes, tasks, bytes, memory, disk and time. Nothing is run or written.
+
+    Parameters
+    ----------
+    workflow, source, source_options, cluster, store, settings, only, trust
+        As :func:`run` takes them.
+    images, workers
+        Plan for so many of them, alike those that there are.
+    timed
+        Have workers work through a few blocks of each pass; else nothing is said of time.
+
+    Returns
+    -------
+    dict
+        See :func:`~fmnist_dask.workflow.plan.plan_workflow`.
+
+    Raises
+    ------
+    MemoryLimitError
+        It would not fit the workers; names the step, and what would fit.
+    """
+    from fmnist_dask.workflow.load import find_workflow, load_workflow
+    from fmnist_dask.workflow.plan import plan_workflow
+
+    options = {key: str(value) for key, value in (source_options or {}).items()}
+    loaded = load_workflow(find_workflow(workflow), source=source, source_options=options, settings=list(settings))
+    return plan_workflow(
+        loaded, cluster=cluster, trust=trust, store=store, only=only, images=images, workers=workers, timed=timed
+    )
+
+
 def open_run(path: str | Path) -> Run:
     """Open a run: its directory, or its id below ``runs/``."""
     return Run(path)

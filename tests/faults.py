@@ -27,7 +27,7 @@ module: fmnist_dask.cluster.processes
 class: ProcessCluster
 kwargs: {threads_per_worker: 1, memory_limit: 1GiB, dashboard_address: "127.0.0.1:0"}
 scale: 3
-config: {distributed: {scheduler: {worker-ttl: 4s}}}
+config: {distributed: {scheduler: {worker-ttl: 8s}}}
 """
 WORKFLOW = """
 name: faults

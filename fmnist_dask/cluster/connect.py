@@ -16,7 +16,7 @@ from fmnist_dask.cluster.classes import check_arguments, find_class, known_class
 from fmnist_dask.cluster.config import ClusterConfig, worker_count
 from fmnist_dask.cluster.kept import running_cluster
 from fmnist_dask.errors import ClusterError, FmnistDaskError, UsageError
-from fmnist_dask.passes.probe import WorkerState, prepare_worker, worker_state
+from fmnist_dask.passes.probe import WorkerState, prepare_aside, worker_state
 from fmnist_dask.passes.sizing import WORKING_BYTES, Workers
 
 if TYPE_CHECKING:
@@ -263,7 +263,7 @@ def _describe(
     if announce is not None:
         announce(client.dashboard_link, description)
     check_workers(client, directories)
-    resident: dict[str, int] = client.run(prepare_worker, lean=not config.running, on_error="ignore")
+    resident: dict[str, int] = client.run(prepare_aside, lean=not config.running, on_error="ignore")
     if not resident:
         raise ClusterError("all workers died before work began", "look into their logs")
     workers = Workers(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from distributed import WorkerPlugin
 
 from fmnist_dask.passes.identity import code_stamp
-from fmnist_dask.passes.probe import is_prepared, prepare_worker
+from fmnist_dask.passes.probe import is_prepared, prepare_aside
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -39,13 +39,13 @@ class PreparedWorker(WorkerPlugin):  # type: ignore[misc]
         self.code = code
         self.lean = lean
 
-    def setup(self, worker: Any) -> None:
+    async def setup(self, worker: Any) -> None:
         """Called by Dask when a worker starts, and of those that are there, once."""
         if code_stamp() != self.code:
             logger.error("this worker ends: its fmnist-dask, NumPy, numba or SciPy is another than that of the driver")
             worker.loop.add_callback(worker.close, reason="another fmnist-dask")
         elif not is_prepared():
-            prepare_worker(self.lean)
+            await prepare_aside(self.lean)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ctypes
 import gc
@@ -114,6 +115,11 @@ def prepare_worker(lean: bool = True) -> int:
     _highest[0] = 0
     _prepared[:] = [True]
     return resident_bytes()
+
+
+async def prepare_aside(lean: bool = True) -> int:
+    """:func:`prepare_worker` beside the event loop of a worker, which goes on telling the scheduler that it lives."""
+    return await asyncio.to_thread(prepare_worker, lean)
 
 
 def is_prepared() -> bool:
