@@ -1,9 +1,9 @@
 """See what is in a collection of images that is bigger than memory.
 
 ``run`` carries out a workflow, ``plan`` says what it would take, ``open_run`` and ``open_collection`` open what it
-leaves behind; ``KMeans``, ``MiniBatchKMeans``, ``GaussianMixture``, ``AgglomerativeClustering``, ``SpectralClustering``,
-``PCA``, ``IncrementalPCA`` and ``LowRankModel`` are estimators as scikit-learn has them. Names are imported when first
-used: workers import this package for its kernels and need nothing else of it.
+leaves behind; ``KMeans``, ``MiniBatchKMeans``, ``GaussianMixture``, ``AgglomerativeClustering``,
+``SpectralClustering``, ``PCA``, ``IncrementalPCA`` and ``LowRankModel`` are estimators as scikit-learn has them. Names
+are imported when first used: workers import this package for its kernels and need nothing else of it.
 """
 
 from __future__ import annotations

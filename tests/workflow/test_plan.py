@@ -70,6 +70,7 @@ def test_images_with_and_without_a_mask_are_read_together(tmp_path: Path) -> Non
     assert next(row for row in work if row["pass"])["steps"] == ["plane", "filled", "sweep"]
 
 
+@pytest.mark.slow
 def test_rates_are_measured_on_workers(measured: dict) -> None:
     seconds = measured["seconds"]
     assert all(row["seconds"] > 0 for row in measured["work"])
@@ -82,6 +83,8 @@ def test_rates_are_measured_on_workers(measured: dict) -> None:
     assert 0 < measured["scheduler"]["task_seconds"] < 0.2
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_ten_times_the_images_take_about_ten_times_as_long(measured: dict, tmp_path: Path) -> None:
     many = plan_workflow(
         explore(50_000), cluster=cluster_file(tmp_path), store=tmp_path / "c.zarr", images=5_000_000, timed=True
@@ -117,6 +120,7 @@ def test_one_photograph_is_not_planned_for_many_images() -> None:
         plan_workflow(load_workflow(find_workflow("quantize")), images=1000)
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_refused_with_what_would(tmp_path: Path) -> None:
     small = cluster_file(tmp_path, "400MiB")
     workflow = explore(70_000, clusters__n_clusters=4000)
