@@ -15,9 +15,10 @@ from fmnist_dask.passes.protocol import Readable
 
 #: A task reads at least this many times the bytes of its states, so that merging them stays a small part.
 INPUT_PER_STATE = 16
-#: Seconds that Dask's scheduler spends on a task (measured), and how many times that a task should last at least.
-TASK_OVERHEAD = 0.0017
-OVERHEAD_FACTOR = 10
+#: Seconds that the thread of Dask's scheduler (and of the client beside it) spends on a task, and how many times that a
+#: task should last at least for each thread of the cluster (measured: 3 to 5 ms), so that it stays below a tenth.
+TASK_OVERHEAD = 0.005
+OVERHEAD_FACTOR = 15
 #: Bytes of pixels that one thread works through in a second, at least (measured: 250 to 450 MB/s).
 THREAD_RATE = 300e6
 #: Each thread should get this many tasks where there are chunks enough, so that threads end together. Dask hands out
