@@ -202,11 +202,11 @@ def _work_table(work: Sequence[Entry]) -> Table | None:
         spent = sum(map(_seconds, rest))
         rows.append((count(len(rest), "other"), "each shorter", "", duration(spent), *("",) * 5))
     return Table(
-        ("steps", "work", "times", "time", "read", "MB/s", "memory planned", "measured", "of plan"),
+        ("steps", "work", "times", "time", "read", "MB/s", "planned", "measured", "of plan"),
         tuple(rows),
         text_columns=2,
         caption="Steps that wait for the images at the same moment share a pass; passes of the same steps with the "
-        "same work are one row. Memory is that of the largest worker, its idle process included.",
+        "same work are one row. Planned and measured: memory of the largest worker, its idle process included.",
     )
 
 

@@ -40,7 +40,7 @@ def test_a_row_says_what_a_pass_read_and_held() -> None:
     (row,) = table.rows
     assert dict(zip(table.columns, row, strict=True)) == {
         "steps": "clusters", "work": "Sum", "times": "18", "time": "2.00 s", "read": "10.0 MB", "MB/s": "5",
-        "memory planned": "200.0 MB", "measured": "150.0 MB", "of plan": "75 %",
+        "planned": "200.0 MB", "measured": "150.0 MB", "of plan": "75 %",
     }  # fmt: skip
 
 

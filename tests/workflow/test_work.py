@@ -137,7 +137,7 @@ def test_the_report_and_the_command_line_show_it(
     run = measured()
     page = (run.path / "report.html").read_text()
     assert '<section id="performance"' in page
-    for text in ("What the workers&#39; threads did", "memory planned", "pixels and clusters", "peak memory"):
+    for text in ("What the workers&#39; threads did", "measured", "pixels and clusters", "peak memory"):
         assert text in page or text.replace("&#39;", "'") in page, text
     monkeypatch.chdir(run.path.parents[1])
     for command in (["status", "it"], ["runs"]):
