@@ -36,6 +36,10 @@ class MaskedImages(PixelView):
     fraction: float = 0.0
     seed: int = 0
 
+    def __hash__(self) -> int:
+        """By what tells masks apart: collections themselves have no hash."""
+        return hash((self.version, self.fraction, self.seed))
+
     @classmethod
     def over(cls, images: Any, fraction: float = 0.0, seed: int = 0) -> MaskedImages:
         """Of a collection or of some of its images, or of one that is yet to be made."""

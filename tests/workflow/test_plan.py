@@ -137,6 +137,7 @@ def test_what_does_not_fit_is_refused_with_what_would(tmp_path: Path) -> None:
     assert plan_workflow(fitting, cluster=small, store=tmp_path / "c.zarr", only=["clusters"])["work"]
 
 
+@pytest.mark.slow
 def test_smaller_chunks_are_advised_where_they_would_fit(tmp_path: Path) -> None:
     small = cluster_file(tmp_path, "260MiB")
     with pytest.raises(MemoryLimitError) as caught:
