@@ -115,6 +115,7 @@ def test_chapters_that_are_processes_hand_their_rows_and_failures_back(tmp_path:
     assert all(row["agrees"] and len(row["runs"]["ours"]) == 2 for row in found["rows"])
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_the_whole_book_at_its_smallest_size(tmp_path: Path) -> None:
