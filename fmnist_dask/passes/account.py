@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from fmnist_dask.passes.ledger import AHEAD, CALLS, COLUMNS, COMBINE, DECODE, KERNEL, OTHER, SEGMENTS, WAIT, shared_out
 from fmnist_dask.passes.tasks import WorkerReport, end_pass
+
+logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -192,7 +195,11 @@ class AccountBook:
             return await told
 
         reports, scheduler = self.client.sync(ask)
-        if isinstance(reports, BaseException):
+        if isinstance(reports, Exception):
+            # The pass is done; what is not told of it is no reason to do it again.
+            logger.debug("workers did not tell what a pass has taken: %s", reports)
+            reports = {}
+        elif isinstance(reports, BaseException):
             raise reports
         return reports, scheduler if isinstance(scheduler, float) else None
 
