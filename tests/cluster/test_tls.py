@@ -52,7 +52,6 @@ def refused(config: ClusterConfig) -> str:
     return str(caught.value)
 
 
-@pytest.mark.long
 @pytest.mark.slow
 def test_who_has_the_certificates_gets_in_and_nobody_else(tmp_path, monkeypatch):
     monkeypatch.setattr("fmnist_dask.cluster.connect.CONNECT_TIMEOUT", 15)
