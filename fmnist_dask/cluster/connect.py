@@ -136,20 +136,29 @@ def _client(config: ClusterConfig, target: Any) -> Client:
     security = security_of(config)
     address = target if isinstance(target, str) or target is None else target.scheduler_address
     own = target is not None and not isinstance(target, str) and hasattr(target, "loop")
+    # A client that cannot connect is closed by Dask where it is collected, if at all. That may be in the thread of
+    # another client's event loop, which then waits for a lock that waits for it: the other one cannot start. So it is
+    # closed here, and its event loop with it.
+    client: Client = Client.__new__(Client)
     try:
-        return Client(
+        Client.__init__(
+            client,
             target if own else address,
             scheduler_file=config.scheduler_file,
             timeout=config.timeout or CONNECT_TIMEOUT,
             **({} if security is None else {"security": security}),
         )
     except (OSError, ValueError, TypeError) as error:
+        with contextlib.suppress(AttributeError):  # it failed before it had anything to close
+            client.close()
+            client._loop_runner.stop()
         place = address or config.scheduler_file
         reason = "no security was given" if str(place).startswith("tls://") and security is None else str(error)
         raise ClusterError(
             f"no scheduler answers at {place}: {reason}",
             "check the address, that it runs, and whether it wants TLS (security: {ca-file, cert, key})",
         ) from error
+    return client
 
 
 def security_of(config: ClusterConfig) -> Any:
