@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import zlib
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,21 @@ from fmnist_dask.cluster.connect import Connection, connect
 
 # Makes support.py importable here and, since child processes inherit the path, in workers.
 sys.path.append(str(Path(__file__).parent))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--sample", type=int, default=1, metavar="N",
+                     help="of the chosen tests, about one in N; others in the next of N weeks")  # fmt: skip
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the tests whose turn it is; in N weeks all of them come, and in one week always the same."""
+    among = config.getoption("--sample")
+    turn = datetime.now(UTC).isocalendar().week % among
+    its_turn = {item: zlib.crc32(item.nodeid.encode()) % among == turn for item in items}
+    config.hook.pytest_deselected(items=[item for item in items if not its_turn[item]])
+    items[:] = [item for item in items if its_turn[item]]
+
 
 settings.register_profile("default", deadline=None, max_examples=25)
 settings.register_profile("ci", parent=settings.get_profile("default"), derandomize=True)
