@@ -71,11 +71,16 @@ def colour_map(
         return [np.zeros((len(row), 2), dtype=np.float32)]
 
     call = Call(place_colours, (k, seed), len(row))
-    cost = embedding_bytes(len(row), points.shape[1], k)
+    cost, _ = map_bytes(len(row), points.shape[1], n_neighbors)
     # A few thousand colours are no great work, but umap-learn itself takes more memory than small workers have.
     work = Tasks("UMAP", (call,), cost, "colours", expected=nothing, shared=points[row], late=True, here=True)
     place = (yield work)[0]
     return ColourMap(row, place, k)
+
+
+def map_bytes(m: int, d: int, n_neighbors: int) -> tuple[int, int]:
+    """Memory of a map of m colours of d values, and of the colours themselves."""
+    return embedding_bytes(m, d, neighbours_of(m, n_neighbors)), 8 * m * d
 
 
 def place_colours(points: FloatArray, k: int, seed: int) -> AnyArray:

@@ -28,6 +28,8 @@ class Foreseen:
         Of one call, on the machine whose figures plans rest on; ``None`` where nobody knows.
     late
         Of calls: whether passes that other steps wait for go first.
+    here
+        Of calls: whether the driver makes them where workers have too little memory.
     """
 
     name: str
@@ -39,3 +41,4 @@ class Foreseen:
     most: int | None = None
     seconds: float | None = None
     late: bool = False
+    here: bool = False

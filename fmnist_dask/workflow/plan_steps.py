@@ -84,7 +84,7 @@ def _first(spec: StepSpec, data: StepInput) -> Iterator[Foreseen]:
         request = next(algorithm)
         while isinstance(request, Tasks):
             calls, cost, seconds = len(request.calls), request.task_bytes, request.seconds
-            yield Foreseen(request.name, None, calls, cost, seconds=seconds, late=request.late)
+            yield Foreseen(request.name, None, calls, cost, seconds=seconds, late=request.late, here=request.here)
             request = algorithm.send(request.expected() if request.expected else [])
         yield Foreseen(FIRST, request)
     except StopIteration:

@@ -190,7 +190,7 @@ def test_the_shipped_workflow_is_planned(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     plan = plan_workflow(load_workflow(shipped_directory("workflows") / "quantize.yaml"))
     names = [row["name"] for row in plan["work"]]
-    assert names == ["ingest", "pass 1", "merge tree", "palettes", "look-up and comparison"]
+    assert names == ["ingest", "pass 1", "merge tree", "palettes", "look-up and comparison", "UMAP"]
 
 
 @pytest.mark.slow

@@ -46,9 +46,14 @@ def tsne_seconds(n: int, iterations: int) -> float:
     return iterations * (0.006 + 3e-6 * n if n < 10_000 else 0.02 + 1.15e-6 * n)
 
 
+def umap_epochs(n: int) -> int:
+    """As many as umap-learn takes where it is not told."""
+    return 200 if n > 10_000 else 500
+
+
 def umap_seconds(n: int, epochs: int, neighbours: int) -> float:
-    """umap-learn, seeded, with what it compiles."""
-    return 6.0 + epochs * n * neighbours * 6e-8
+    """umap-learn, seeded, with what it compiles in each process."""
+    return 20.0 + epochs * n * neighbours * 6e-8
 
 
 def forest_seconds(n: int, width: int, trees: int) -> float:

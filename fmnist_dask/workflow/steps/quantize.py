@@ -11,7 +11,7 @@ import pydantic
 from fmnist_dask.errors import UsageError
 from fmnist_dask.kernels.colours import BITS
 from fmnist_dask.kernels.quantizers import Method, Recipe, Space
-from fmnist_dask.models.colour_map import colour_map
+from fmnist_dask.models.colour_map import FEWEST, colour_map, map_bytes
 from fmnist_dask.models.quantize import (
     METHODS,
     QuantizeModel,
@@ -43,7 +43,7 @@ from fmnist_dask.workflow.steps._quantize import (
     pictures_of,
     preview_step,
 )
-from fmnist_dask.workflow.steps._seconds import palette_seconds
+from fmnist_dask.workflow.steps._seconds import palette_seconds, umap_epochs, umap_seconds
 
 #: Images of a collection that the report shows.
 EXAMPLES = 12
@@ -51,13 +51,13 @@ EXAMPLES = 12
 
 def _libraries(parameters: Mapping[str, Any]) -> tuple[str, ...]:
     """What decides the result: packages of extras where they are used."""
-    asked = "none" if parameters["palette"] == "each" else parameters["map"]
+    mapped = parameters["palette"] != "each" and _is_mapped(parameters["map"])
     return (
         "numpy",
         "scipy",
         "numba",
         "pillow",
-        *(("umap-learn",) if asked == "umap" or (asked == "auto" and is_installed("umap-learn")) else ()),
+        *(("umap-learn",) if mapped else ()),
         *(("scikit-image",) if parameters["space"] == "lab" else ()),
     )
 
@@ -76,9 +76,12 @@ def _foresees(
     sweep: tuple[int, ...],
     exact_colors: int,
     palette: str,
+    map: str,
+    map_colors: int,
+    n_neighbors: int,
     **rest: Any,
 ) -> Iterator[Foreseen]:
-    """Palettes of as many colours as are counted at most, and the pass that looks them up."""
+    """Palettes of as many colours as are counted at most, the pass that looks them up, and a map of some."""
     lines = is_photograph(data)
     channels = channels_of(data.source, lines)
     most = min(exact_colors, data.source.n * data.source.image_bytes // channels, 256**channels)
@@ -97,6 +100,15 @@ def _foresees(
         for name, _, k in names
     )
     yield Foreseen("look-up and comparison", looking_up(counted, images, data.split, lines, files=lines))
+    shown = min(most, map_colors)
+    if _is_mapped(map) and shown >= FEWEST:
+        yield Foreseen("UMAP", None, 1, *map_bytes(shown, channels, n_neighbors), late=True, here=True,
+                       seconds=umap_seconds(shown, umap_epochs(shown), n_neighbors))  # fmt: skip
+
+
+def _is_mapped(map: str) -> bool:
+    """Whether colours are placed by UMAP, of a shared palette."""
+    return map == "umap" or (map == "auto" and is_installed("umap-learn"))
 
 
 def is_photograph(data: StepInput) -> bool:
@@ -172,8 +184,7 @@ def quantize_step(
         {"preview": Preview(preview_step(data.source), channels)} if lines else _examples(data)
     )
     model: QuantizeModel = yield from quantize(data.source, options, data.split, lines, besides, files=lines)
-    wanted = map == "umap" or (map == "auto" and is_installed("umap-learn"))
-    plane = yield from colour_map(model.colours, model.points, map_colors, n_neighbors, data.seed, wanted)
+    plane = yield from colour_map(model.colours, model.points, map_colors, n_neighbors, data.seed, _is_mapped(map))
     n = data.source.n * data.source.image_bytes // channels if lines else data.n
     return StepResult(
         dataset=dataset_of(data, options, model, plane, lines),

@@ -23,7 +23,7 @@ from fmnist_dask.workflow.steps._maps import (
     foreseen_rows,
     result_of_map,
 )
-from fmnist_dask.workflow.steps._seconds import umap_seconds
+from fmnist_dask.workflow.steps._seconds import umap_epochs, umap_seconds
 
 
 def _foresees(
@@ -48,7 +48,7 @@ def _foresees(
         p,
         max(k - 1, min(p - 1, PLACING)),
         embedding_bytes(p, d, k),
-        umap_seconds(p, n_epochs or (200 if p > 10_000 else 500), k),
+        umap_seconds(p, n_epochs or umap_epochs(p), k),
     )
     if p < m:
         placing = placing_of(UMAPOptions(n_neighbors, placing_epochs=placing_epochs), k, 1.0, 1.0)
