@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fmnist_dask.collection.block import Block
-from fmnist_dask.collection.store import Collection, open_collection
+from fmnist_dask.collection.store import Collection
 from fmnist_dask.models.kmeans import kmeans
 from fmnist_dask.models.kmeans_starts import KMeansOptions
 from fmnist_dask.passes.identity import digest_of
@@ -141,7 +141,7 @@ def clusters_of(collection: Collection, engine: Any, iterations: int) -> str:
 
 def seconds_here(path: str, work: Callable[..., Any], *arguments: Any) -> float:
     """Seconds of such work in this process alone, without a scheduler; once before, unmeasured."""
-    collection = open_collection(path)
+    collection = Collection.open(path)
     work(collection, LocalEngine(), *arguments)
     begun = time.perf_counter()
     work(collection, LocalEngine(), *arguments)

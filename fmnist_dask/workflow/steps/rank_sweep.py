@@ -30,6 +30,7 @@ def _foresees(
     images: int,
     trees: int,
     leaky: bool,
+    iterations: int,
     **others: Any,
 ) -> Iterator[Foreseen]:
     """Factors, and the classifiers that take most."""
@@ -43,7 +44,9 @@ def _foresees(
         calls = folds * sum(1 if name == "boosting" else -(-trees // TREES_A_CALL) for name in classifiers)
         need = max(training_bytes(n, d, rank or d, classes, name) for name in classifiers)
         work = sum(
-            boosting_seconds(n, rank or d, classes) if name == "boosting" else forest_seconds(n, rank or d, trees)
+            boosting_seconds(n, rank or d, classes, iterations)
+            if name == "boosting"
+            else forest_seconds(n, rank or d, trees, pixels=not rank and data.on == "pixels")
             for name in classifiers
         )
         title = f"classifiers of {f'rank {rank}' if rank else 'all values'}"
