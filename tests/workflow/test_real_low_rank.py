@@ -57,7 +57,7 @@ def test_the_best_single_model_is_a_third_better_than_neighbours(run):
     assert 0.93 <= found.metrics["filled"]["coverage_95"] <= 0.98
 
 
-@pytest.mark.parametrize("fraction", [0.5, 0.9])
+@pytest.mark.parametrize("fraction", [pytest.param(0.5, marks=pytest.mark.slow), 0.9])
 def test_most_pixels_may_be_hidden(run, fraction):
     step = {"uses": "low_rank", "split": "test", "mask": {"fraction": fraction, "seed": 7}, "with": {"rank": 32}}
     found = run({"filled": step})
