@@ -16,9 +16,9 @@ from fmnist_dask.passes.protocol import Readable
 #: A task reads at least this many times the bytes of its states, so that merging them stays a small part.
 INPUT_PER_STATE = 16
 #: Seconds that the thread of Dask's scheduler (and of the client beside it) spends on a task, and how many times that a
-#: task should last at least for each thread of the cluster (measured: 3 to 5 ms), so that it stays below a tenth.
+#: task should last at least for each thread of the cluster (measured: 3 to 9 ms), so that it stays below a tenth.
 TASK_OVERHEAD = 0.005
-OVERHEAD_FACTOR = 15
+OVERHEAD_FACTOR = 20
 #: Bytes of pixels that one thread works through in a second, at least (measured: 250 to 450 MB/s).
 THREAD_RATE = 300e6
 #: Each thread should get this many tasks where there are chunks enough, so that threads end together. Dask hands out
@@ -129,7 +129,8 @@ def plan_pass(source: Readable, fused: FusedScan, workers: Workers, done: Sequen
     combine_bytes = (min(fan_in, len(tasks)) + 1) * state
     # States of finished tasks wait on the worker until they are merged, and so does one of each level of the tree.
     levels = _levels(len(tasks), fan_in)
-    waiting = state * min(-(-len(tasks) // workers.count), fan_in + levels - 1) if len(tasks) > 1 else 0
+    leaves = min(-(-len(tasks) // workers.count), fan_in)
+    waiting = part * leaves + state * (levels - 1) if len(tasks) > 1 else 0
 
     held = fused.parameter_bytes()
 

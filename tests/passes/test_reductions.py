@@ -264,7 +264,20 @@ def test_the_state_of_a_part_stays_within_its_declared_bytes(n, distinct, rows, 
     reduction = everything(source.image).reductions["verify"]
     for start in range(0, n, max(1, rows // 2)):
         state = reduction.chunk(reduction.initial(source), source.block(start, min(start + rows, n)))
-        assert sum(state[name].nbytes for name in ("group", "seen", "image")) <= reduction.part_bytes(source, rows)
+        held = sum(state[name].nbytes for name in ("group", "seen", "image"))
+        assert held <= reduction.part_bytes(source, rows)
+        assert held <= reduction.state_bytes(source)
+
+
+def test_groups_that_are_never_open_together_take_no_memory_together():
+    source = ArrayCollection(np.zeros((1_000_000, 1, 1), np.uint8))
+    neighbours = VerifyGroups(np.arange(100_000) * 10, np.repeat(np.arange(50_000), 2))
+    strewn = VerifyGroups(np.arange(100_000) * 10, np.random.default_rng(0).permutation(100_000) // 2)
+    every = VerifyGroups(np.arange(100_000) * 10, np.arange(100_000) % 50_000)  # the first half stands in the second
+    whole = every.state_bytes(source)
+    assert whole == 50_000 * (source.image_bytes + 24)
+    assert neighbours.state_bytes(source) < 0.05 * whole
+    assert 0.5 * whole <= strewn.state_bytes(source) < 0.6 * whole
 
 
 def test_a_closed_group_keeps_no_image():

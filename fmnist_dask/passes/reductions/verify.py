@@ -13,6 +13,8 @@ PANEL = 1024
 PANEL_BYTES = 2**22
 #: Open groups: number of the group, members seen, one member's bytes; and groups found to differ.
 Groups = dict[str, AnyArray]
+#: Parts of the rows in which open groups are counted.
+WINDOWS = 128
 
 
 class VerifyGroups(Reduction):
@@ -95,8 +97,28 @@ class VerifyGroups(Reduction):
         return state["different"]
 
     def state_bytes(self, source: Readable) -> int:
-        """One image a group."""
-        return len(self.sizes) * (source.image_bytes + 24)
+        """One image for each group that is open."""
+        return self._most_open(source.n) * (source.image_bytes + 24)
+
+    def _most_open(self, n: int) -> int:
+        """Groups of which consecutive rows, any of n, can have some members but not all: hardly ever all groups.
+
+        Such a group has two members, one next to the other among its own, of which only one lies there.
+        """
+        order = np.lexsort((self.rows, self.groups))
+        same = self.groups[order][1:] == self.groups[order][:-1]
+        ends = self.rows[order] * WINDOWS // max(n, 1)
+        left, right = ends[:-1][same], ends[1:][same]
+        pairs = np.zeros((WINDOWS + 1, WINDOWS + 1), np.int64)  # that begin, and end, before each window
+        pairs[1:, 1:] = np.bincount(left * WINDOWS + right, minlength=WINDOWS**2).reshape(WINDOWS, WINDOWS)
+        pairs = pairs.cumsum(axis=0).cumsum(axis=1)
+        begin, end = pairs[:, -1], pairs[-1]
+        # Of windows a to b: begun there, ended there, less twice what did both (none ends before it begins).
+        both = end[None, :] - pairs[:, :]
+        one = (begin[None, :] - begin[:, None]) + (end[None, :] - end[:, None]) - 2 * both
+        within = np.bincount(left, minlength=WINDOWS) + np.bincount(right, minlength=WINDOWS)
+        most = int(np.triu(one).max()) + 2 * int(within.max())  # where rows begin and end amid windows
+        return min(most, len(self.sizes))
 
     def part_bytes(self, source: Readable, rows: int) -> int:
         """One image for each member there; no window holds more than two that begin at multiples of its length."""
