@@ -39,8 +39,8 @@ MEMORY = {"spill": 0.8, "pause": 0.9}
 #: How often workers look at what they do, and how long such looks are added up. By default 100 times and for a second:
 #: an hour of that is kept, 0.1 MB each second (measured), which would be most of a worker's memory in the end.
 PROFILE = {"interval": "50 ms", "cycle": "60 s"}
-#: How often each event loop looks at how late it is. By default 50 times a second: a scheduler, a client and two nannies
-#: in one thread, with nothing to do, took 7.2 % of it (measured; 2.9 % so).
+#: How often each event loop looks at how late it is. By default 50 times a second: a scheduler, a client and two
+#: nannies in one thread, with nothing to do, took 7.2 % of it (measured; 2.9 % so).
 TICK = "200 ms"
 #: How schedulers of ours differ from Dask's: a worker that is silent for so long (frozen, or its host is gone) is
 #: started again and its work done by others, and the dashboard has a page of runs.
