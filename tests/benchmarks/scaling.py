@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ class ScalingBenchmark(Options):
 
     parts: tuple[str, ...] = parts("growth", "speedup", "mnist8m")
     images: tuple[int, ...] = (60_000, 600_000)
-    steps: tuple[str, ...] = STEPS
+    steps: tuple[str, ...] = field(default=STEPS, metadata={"choices": STEPS, "flag": True})
     silhouette: int = 2000
     speedup_images: int = 600_000
     many_images: int = 600_000
