@@ -127,9 +127,10 @@ def plan_pass(source: Readable, fused: FusedScan, workers: Workers, done: Sequen
     part = fused.part_bytes(source, longest)
     scratch = fused.scratch_bytes(source, rows)
     combine_bytes = (min(fan_in, len(tasks)) + 1) * state
-    # States of finished tasks wait on the worker until they are merged, and so does one of each level of the tree.
+    # States of finished tasks wait on the worker until there are enough to be merged, which goes before the next task;
+    # so does one of each level of the tree.
     levels = _levels(len(tasks), fan_in)
-    leaves = min(-(-len(tasks) // workers.count), fan_in)
+    leaves = min(-(-len(tasks) // workers.count), fan_in - 1 + workers.threads - 1)
     waiting = part * leaves + state * (levels - 1) if len(tasks) > 1 else 0
 
     held = fused.parameter_bytes()
