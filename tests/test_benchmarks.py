@@ -100,10 +100,13 @@ def test_a_chapter_that_fails_is_told_at_the_end_and_the_others_go_on(tmp_path: 
     assert done.returncode == 1, done.stderr
     assert done.stderr.splitlines()[-1] == "failed: broken: ValueError: it broke"
     found = written(tmp_path / "out")
+    assert [chapter["name"] for chapter in found["chapters"]] == ["broken", "nearest"]
     assert [bool(chapter["error"]) for chapter in found["chapters"]] == [True, False]
     assert [row["ratio"] for row in found["rows"] if row["chapter"] == "broken"] == [0.5]
     assert any(row["chapter"] == "nearest" for row in found["rows"])
-    assert "it broke" in (tmp_path / "out" / "book.md").read_text(encoding="utf-8")
+    table = (tmp_path / "out" / "book.md").read_text(encoding="utf-8")
+    assert "it broke" in table
+    assert table.count("\n| ") == 1 + len(found["chapters"]) + len(found["rows"])
     assert "it broke" in (tmp_path / "out" / "book.html").read_text(encoding="utf-8")
 
 

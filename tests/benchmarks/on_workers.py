@@ -8,19 +8,15 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fmnist_dask.collection.block import Block
-from fmnist_dask.collection.store import Collection
-from fmnist_dask.models.kmeans import kmeans
-from fmnist_dask.models.kmeans_starts import KMeansOptions
-from fmnist_dask.passes.identity import digest_of
-from fmnist_dask.passes.local import LocalEngine, drive
 from fmnist_dask.passes.protocol import Readable, Reduction, Scan
-from fmnist_dask.passes.reductions.histogram import PixelHistogram
-from fmnist_dask.passes.reductions.properties import ContentHash
+
+if TYPE_CHECKING:
+    from fmnist_dask.collection.store import Collection
 
 
 def encoded_parquet(root: Path) -> Iterator[tuple[bytes, int]]:
@@ -127,6 +123,10 @@ def forget_highest(dask_scheduler: Any) -> None:
 
 def statistics_of(collection: Collection, engine: Any) -> dict[str, str]:
     """Counts of all values of each pixel, and a hash of each image; a digest of the counts."""
+    from fmnist_dask.passes.identity import digest_of
+    from fmnist_dask.passes.reductions.histogram import PixelHistogram
+    from fmnist_dask.passes.reductions.properties import ContentHash
+
     scan = Scan({"histogram": PixelHistogram()}, {"hash": ContentHash()})
     counts = engine.scan(collection, {"statistics": scan})["statistics"]["histogram"]
     return {key: digest_of(table) for key, table in counts.items()}
@@ -134,6 +134,11 @@ def statistics_of(collection: Collection, engine: Any) -> dict[str, str]:
 
 def clusters_of(collection: Collection, engine: Any, iterations: int) -> str:
     """As many iterations of k-means, ten clusters from random places; a digest of the centres."""
+    from fmnist_dask.models.kmeans import kmeans
+    from fmnist_dask.models.kmeans_starts import KMeansOptions
+    from fmnist_dask.passes.identity import digest_of
+    from fmnist_dask.passes.local import drive
+
     start = np.random.default_rng(0).uniform(0, 255, (10, collection.n_features))
     fixed = KMeansOptions(10, start, max_iter=iterations, tol=0)
     return digest_of(drive(kmeans(collection, collection.n, fixed), collection, engine).centres)
@@ -141,6 +146,9 @@ def clusters_of(collection: Collection, engine: Any, iterations: int) -> str:
 
 def seconds_here(path: str, work: Callable[..., Any], *arguments: Any) -> float:
     """Seconds of such work in this process alone, without a scheduler; once before, unmeasured."""
+    from fmnist_dask.collection.store import Collection
+    from fmnist_dask.passes.local import LocalEngine
+
     collection = Collection.open(path)
     work(collection, LocalEngine(), *arguments)
     begun = time.perf_counter()

@@ -105,7 +105,7 @@ class VerifyGroups(Reduction):
 
         Such a group has two members, one next to the other among its own, of which only one lies there.
         """
-        order = np.lexsort((self.rows, self.groups))
+        order = np.argsort(self.groups, kind="stable")  # rows are sorted
         same = self.groups[order][1:] == self.groups[order][:-1]
         ends = self.rows[order] * WINDOWS // max(n, 1)
         left, right = ends[:-1][same], ends[1:][same]
