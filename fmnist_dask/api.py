@@ -128,6 +128,7 @@ def run(
     only: Iterable[str] = (),
     force: bool = False,
     trust: bool = False,
+    report: bool = True,
     observer: Observer | None = None,
 ) -> Run:
     """Run a workflow and wait for its end; finished steps of an earlier, equal run are used again.
@@ -153,6 +154,8 @@ def run(
         Forget published results.
     trust
         Allow cluster files to name any class.
+    report
+        Whether to build the report; ``fmnist-dask report`` builds it later, too.
     observer
         Hears of progress.
 
@@ -171,7 +174,15 @@ def run(
     options = {key: str(value) for key, value in (source_options or {}).items()}
     loaded = load_workflow(find_workflow(workflow), source=source, source_options=options, settings=list(settings))
     runner = Runner(
-        loaded, cluster=cluster, store=store, out=out, only=only, force=force, trust=trust, observer=observer
+        loaded,
+        cluster=cluster,
+        store=store,
+        out=out,
+        only=only,
+        force=force,
+        trust=trust,
+        report=report,
+        observer=observer,
     )
     runner.execute()
     return Run(runner.run.path)

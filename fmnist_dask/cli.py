@@ -14,6 +14,7 @@ from fmnist_dask.cli_options import (
     cluster_options,
     load,
     names,
+    no_report_option,
     pairs,
     runner_options,
     source_option,
@@ -72,6 +73,7 @@ def main(debug: bool) -> None:
 
 @main.command()
 @workflow_options
+@no_report_option
 def run(workflow: str, dry_run: bool = False, **options: Any) -> None:
     """Run WORKFLOW (a file or a shipped name) and leave a report.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from fmnist_dask.cli_options import load, runner_options, trust_option, workflow_options
+from fmnist_dask.cli_options import load, no_report_option, runner_options, trust_option, workflow_options
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 run_argument = click.argument("run_", metavar="RUN")
@@ -22,6 +22,7 @@ def _print_json(value: Any, indent: int | None = 2) -> None:
 
 @click.command()
 @workflow_options
+@no_report_option
 @watch_option
 def submit(workflow: str, watching: bool, **options: Any) -> None:
     """Run WORKFLOW in the background, on this host; its id alone is printed on stdout.

@@ -67,6 +67,8 @@ workflow_options = combined(
     click.option("--json", "as_json", is_flag=True, help="Print the manifest on stdout; messages go to stderr."),
 )
 
+no_report_option = click.option("--no-report", is_flag=True, help="Build no report; the command report does it later.")
+
 
 def load(workflow: str, options: dict[str, Any]) -> Any:
     """The workflow that a command names, with the options that change it."""
@@ -83,7 +85,7 @@ def load(workflow: str, options: dict[str, Any]) -> Any:
 def runner_options(options: dict[str, Any]) -> dict[str, Any]:
     """Those of a command's options that go to the runner."""
     taken = {key: options[key] for key in ("cluster", "store", "out", "force", "trust")}
-    return {**taken, "only": names(options["only"])}
+    return {**taken, "only": names(options["only"]), "report": not options["no_report"]}
 
 
 def names(text: str | None) -> list[str]:

@@ -165,7 +165,8 @@ class Terminal(Observer):
             f"\n{manifest['status']} in {manifest['seconds']:.1f} s, "
             f"{passes(manifest['passes'], 'photograph' if photograph else 'images')}{memory}"
         )
-        self.console.print(f"report      {escape(str(run.report))}")
+        place = str(run.report) if run.report.is_file() else f"none; fmnist-dask report {run.path} builds it"
+        self.console.print(f"report      {escape(place)}")
 
 
 def passes(count: int, what: str = "images") -> str:

@@ -15,6 +15,11 @@ from hypothesis import settings
 from fmnist_dask.cluster.config import ClusterConfig
 from fmnist_dask.cluster.connect import Connection, connect
 
+# Tests start hundreds of processes, each of which would compile a thousand modules anew where containers ask for none
+# to be kept.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # Makes support.py importable here and, since child processes inherit the path, in workers.
 sys.path.append(str(Path(__file__).parent))
 

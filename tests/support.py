@@ -8,7 +8,7 @@ import os
 import signal
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,14 @@ from fmnist_dask.passes.reductions.pixels import IntervalCounts, PixelSummary
 from fmnist_dask.passes.reductions.properties import ContentHash, ImageProperties, PropertyHistogram
 from fmnist_dask.passes.reductions.verify import VerifyGroups
 from fmnist_dask.workflow.steps.ingest import all_rows, ingest
+
+
+def some_slow(quick: Iterable[Any], slow: Iterable[Any]) -> list[Any]:
+    """Values for ``parametrize``, of which the second ones are left to those who ask for tests that take longer."""
+    import pytest
+
+    return [*quick, *(pytest.param(value, marks=pytest.mark.slow) for value in slow)]
+
 
 CLASSES = ("shoe", "shirt", "bag")
 SPLITS = ("train", "test")

@@ -51,6 +51,7 @@ def test_an_unknown_chapter_is_refused_with_the_nearest_name(tmp_path: Path) -> 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_every_module_with_a_chapter_is_in_the_book() -> None:
     done = book("--list")
     assert done.returncode == 0

@@ -76,6 +76,7 @@ def _carry_out(path: Path, lease: Lease) -> None:
             out=run.path,
             only=job.only,
             force=job.force,
+            report=job.report,
         )
         runner.execute(lease)
     except (Exception, KeyboardInterrupt) as error:

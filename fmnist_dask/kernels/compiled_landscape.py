@@ -89,7 +89,7 @@ def _add_octave(out, scratch, key, first, origin, step, across, amplitude):  # p
 
 
 @numba.njit(nogil=True, cache=True)
-def _noise(out, scratch, keys, field, octaves, first, step, across, gain):  # pragma: no cover - compiled
+def _noise(out, scratch, keys, octaves, first, step, across, gain):  # pragma: no cover - compiled
     """Octaves of noise along a row of pixels, of mean 0, mostly between -1 and 1."""
     out[:] = 0.0
     amplitude, scale = 1.0, 1.0
@@ -98,8 +98,7 @@ def _noise(out, scratch, keys, field, octaves, first, step, across, gain):  # pr
             break
         # Lattices are moved against each other: their nodes, where noise is 0, would show.
         moved = 17.31 * (octave + 1)
-        key = keys[field * STREAMS + octave]
-        _add_octave(out, scratch, key, first, moved, step * scale, across * scale + moved, amplitude)
+        _add_octave(out, scratch, keys[octave], first, moved, step * scale, across * scale + moved, amplitude)
         amplitude *= gain
         scale *= 2.03
     for at in range(out.shape[0]):
@@ -216,6 +215,7 @@ def draw_part(pixels, top, left, height, width, keys, octaves):  # pragma: no co
     slant = max(1, height // 240)
     scratch = np.empty((2, columns + slant + 3))
     unit = 1.0 / height
+    streams = keys[:SENSOR].reshape((len(CELLS), STREAMS))
     sun_u = (0.18 + 0.64 * _unit(keys[SUN], 0)) * width * unit
     sun_v = 0.16 + 0.16 * _unit(keys[SUN], 16)
     # Heights of the hills' ridges and of the near bank, column by column.
@@ -223,7 +223,7 @@ def draw_part(pixels, top, left, height, width, keys, octaves):  # pragma: no co
     for layer in range(4):
         field = FAR + layer
         base = (2.2, 2.6, 3.0, 2.0)[layer]
-        _noise(ridge[layer], scratch, keys, field, octaves[field], left, base * unit, 0.5, 0.47)
+        _noise(ridge[layer], scratch, streams[field], octaves[field], left, base * unit, 0.5, 0.47)
         for at in range(columns):
             noise = ridge[layer, at]
             if layer == 0:
@@ -251,22 +251,21 @@ def draw_part(pixels, top, left, height, width, keys, octaves):  # pragma: no co
             flat = 1.0 / (0.62 - 0.8 * min(at_v, 0.6))
             count = octaves[SKY] if v < shore else min(octaves[SKY], 5)
             if v < lowest_sky or v < bank + 0.3:
-                _noise(cloud, scratch, keys, SKY, count, left - 0.5 * width, 0.55 * flat * unit, 2.2 * flat, 0.52)
+                _noise(cloud, scratch, streams[SKY], count, left - 0.5 * width, 0.55 * flat * unit, 2.2 * flat, 0.52)
         if v >= highest and v < shore + 0.02:
-            _noise(rock, scratch, keys, ROCK, octaves[ROCK], left, 7.0 * unit, 12.0 * v, 0.55)
+            _noise(rock, scratch, streams[ROCK], octaves[ROCK], left, 7.0 * unit, 12.0 * v, 0.55)
         if v >= shore - 0.02 and v < ridge[3].max():
             # Waves are long and low far away.
             near = 1.0 / (v - shore + 0.03)
             step = min(1.6 * near, 0.3 * height) * unit
-            _noise(waves, scratch, keys, WAVES, min(octaves[WAVES], 4), left - 0.5 * width, step, 9.0 * near, 0.55)
+            _noise(waves, scratch, streams[WAVES], min(octaves[WAVES], 4), left - 0.5 * width, step, 9.0 * near, 0.55)
         if v >= bank:
             depth = 1.0 / (0.35 + 1.3 * (v - 0.72))
-            _noise(
-                meadow, scratch, keys, MEADOW, octaves[MEADOW], left - 0.5 * width, 4.0 * depth * unit, 9.0 * depth, 0.6
-            )
+            middle = left - 0.5 * width
+            _noise(meadow, scratch, streams[MEADOW], octaves[MEADOW], middle, 4.0 * depth * unit, 9.0 * depth, 0.6)
             step = min(40.0 * depth * unit, 0.45)
-            _noise(grass, scratch, keys, GRASS, min(octaves[GRASS], 3), left, step, 16.0 * depth, 0.6)
-            _noise(bloom, scratch, keys, BLOOM, min(octaves[BLOOM], 3), left, 4.0 * unit, 6.0 * v, 0.5)
+            _noise(grass, scratch, streams[GRASS], min(octaves[GRASS], 3), left, step, 16.0 * depth, 0.6)
+            _noise(bloom, scratch, streams[BLOOM], min(octaves[BLOOM], 3), left, 4.0 * unit, 6.0 * v, 0.5)
         for column in range(columns):
             x = left + column
             u = (x + 0.5) * unit
@@ -305,17 +304,16 @@ def draw_part(pixels, top, left, height, width, keys, octaves):  # pragma: no co
                 colour[0] += 190.0 * glitter
                 colour[1] += 165.0 * glitter
                 colour[2] += 120.0 * glitter
-            elif v >= ridge[2, column]:
-                light = 0.9 * (rock[column + slant] - rock[column])
-                _hill(2, v - ridge[2, column], rock[column], light, colour)
-            elif v >= ridge[1, column]:
-                light = 1.0 * (rock[column + slant] - rock[column])
-                _hill(1, v - ridge[1, column], rock[column], light, colour)
-            elif v >= ridge[0, column]:
-                light = 1.3 * (rock[column + slant] - rock[column])
-                _hill(0, v - ridge[0, column], rock[column], light, colour)
             else:
-                _sky(v, u, sun_u, sun_v, cloud[column] + 0.10, colour)
+                # The nearest hill that reaches so high.
+                layer = 2
+                while layer >= 0 and v < ridge[layer, column]:
+                    layer -= 1
+                if layer >= 0:
+                    light = (1.3, 1.0, 0.9)[layer] * (rock[column + slant] - rock[column])
+                    _hill(layer, v - ridge[layer, column], rock[column], light, colour)
+                else:
+                    _sky(v, u, sun_u, sun_v, cloud[column] + 0.10, colour)
             # A sensor's noise: a little in all channels together, a little in each; stronger where it is dark.
             word = _bits(keys[SENSOR], y, x)
             bright = 0.3 * colour[0] + 0.6 * colour[1] + 0.1 * colour[2]

@@ -24,6 +24,8 @@ class Job:
         Where relative paths of the workflow begin.
     force
         Published results of chosen steps are still to be forgotten.
+    report
+        Whether to build one.
     """
 
     cluster: str
@@ -32,6 +34,7 @@ class Job:
     only: list[str] = field(default_factory=list)
     directory: str = "."
     force: bool = False
+    report: bool = True
 
 
 def write_job(run: RunDirectory, job: Job) -> None:

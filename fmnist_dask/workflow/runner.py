@@ -61,6 +61,8 @@ class Runner:
         Forget published results.
     trust
         Allow cluster classes that are not known.
+    report
+        Whether to build the report.
     observer
         Hears what happens; by default nobody does.
     """
@@ -75,11 +77,13 @@ class Runner:
         only: Iterable[str] = (),
         force: bool = False,
         trust: bool = False,
+        report: bool = True,
         observer: Observer | None = None,
     ) -> None:
         self.workflow = workflow
         self.cluster: ClusterConfig = load_cluster(cluster, trust)
         self.trust = trust
+        self.report = report
         self.observer = observer or Observer()
         self.force = force
         self.chosen = closure(workflow, only)
@@ -166,6 +170,7 @@ class Runner:
                 only=[] if len(self.chosen) == len(self.workflow.steps) else self.chosen,
                 directory=os.getcwd(),
                 force=self.force,
+                report=self.report,
             ),
         )
 
@@ -291,7 +296,11 @@ class Runner:
         steps = self.run.manifest["steps"].values()
         nothing_new = self._reused_all and self.run.report.exists()
         if any(step["status"] in PUBLISHED for step in steps) and not nothing_new:
-            write_report(self.run)
+            if self.report:
+                write_report(self.run)
+            else:
+                # One that is there tells of what was before.
+                self.run.report.unlink(missing_ok=True)
 
 
 def write_report(run: RunDirectory) -> Path:

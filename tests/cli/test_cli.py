@@ -64,6 +64,7 @@ def test_peak_memory_keeps_near_the_plan(finished: Any) -> None:
     assert manifest["peak_worker_bytes"] >= 0.75 * manifest["planned_worker_bytes"]
 
 
+@pytest.mark.slow
 def test_info_and_report_of_what_is_there(finished: Any) -> None:
     place, _ = finished
     store = next((place / "collections").glob("garments-*.zarr"))

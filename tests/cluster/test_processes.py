@@ -87,6 +87,7 @@ def test_a_port_that_is_taken_is_said():
             ProcessCluster(1, port=port, dashboard_address="127.0.0.1:0")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["local", "local-processes"])
 def test_schedulers_listen_on_loopback_unless_told_otherwise(name):
     config = load_cluster(name).model_copy(update={"scale": 1})

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from source_files import written
-from support import CLASSES, ArraySource, ingested, random_images
+from support import CLASSES, ArraySource, ingested, random_images, some_slow
 
 from fmnist_dask.collection import appending
 from fmnist_dask.collection.layout import MANIFEST
@@ -48,7 +48,7 @@ def chunk_files(path):
 @pytest.mark.parametrize(
     ("before", "sizes"), [(1024, [300]), (1000, [1]), (1000, [700, 30, 500]), (10, [2000]), (256, [256])]
 )
-@pytest.mark.parametrize("chunk_rows", [256, 1024])
+@pytest.mark.parametrize("chunk_rows", some_slow([256], [1024]))
 def test_appended_rows_are_as_if_they_had_always_been_there(tmp_path, before, sizes, chunk_rows):
     place, engine = tmp_path / "x.zarr", LocalEngine()
     found, n = ingested(source_of(0, before), place, chunk_rows), before
@@ -220,7 +220,8 @@ class StoppedError(Exception):
 
 
 @pytest.mark.parametrize(
-    "where", ["begin_append", "settle_copies", "commit_append", "attach_chunk", "consolidate", "write_json"]
+    "where",
+    some_slow(["settle_copies", "attach_chunk"], ["begin_append", "commit_append", "consolidate", "write_json"]),
 )
 def test_cut_off_anywhere_the_old_rows_are_whole_and_it_goes_on(tmp_path, monkeypatch, where):
     place = tmp_path / "x.zarr"

@@ -128,6 +128,7 @@ def test_dropping_duplicates_is_another_source(tmp_path):
         existing(tmp_path / "x.zarr", other)
 
 
+@pytest.mark.slow
 def test_packing_goes_on_where_it_stopped(tmp_path, monkeypatch):
     """Each chunk fails once, and so does the move of each array."""
     source = damaged(range(0, N, 3), distinct=300)
@@ -247,6 +248,7 @@ def test_missing_pixels_of_numpy_arrays(tmp_path):
     assert np.argwhere(found.read("missing", 0, 299)).tolist() == [[7, 1, 2]]
 
 
+@pytest.mark.slow
 def test_a_picture_too_large_for_its_size_is_never_decoded(tmp_path):
     """A PNG of 20,000 × 20,000 pixels in 50 kB is quarantined from its header."""
     root = tmp_path / "some"

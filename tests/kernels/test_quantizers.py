@@ -9,6 +9,7 @@ import pytest
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_sample_image
 from sklearn.mixture import GaussianMixture
+from support import some_slow
 
 from fmnist_dask.errors import UsageError
 from fmnist_dask.kernels.colour_clusters import Cells, MergeTree, means_of, optimal_grey, polished, searched
@@ -50,7 +51,7 @@ def test_iterations_are_those_of_lloyd(china):
     np.testing.assert_allclose(mass, np.bincount(theirs.labels_, weight))
 
 
-@pytest.mark.parametrize("k", [2, 8, 32, *(pytest.param(k, marks=pytest.mark.slow) for k in (4, 16, 64, 128))])
+@pytest.mark.parametrize("k", some_slow([2, 8], [4, 16, 32, 64, 128]))
 def test_search_is_as_good_as_ten_starts(china, k):
     pixels, colours = china
     few = colours.within(6000)

@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 from sklearn import decomposition
 from sklearn.base import clone
-from support import stored
+from support import some_slow, stored
 
 from fmnist_dask import LowRankModel
 from fmnist_dask.collection.sources.detect import open_source
@@ -98,6 +98,7 @@ def test_quadratic_regularization_takes_the_threshold_off_singular_values():
     np.testing.assert_allclose(turns.components_, model.components_, atol=0.02)
 
 
+@pytest.mark.slow
 def test_nonnegative_models_are_as_good_as_scikit_learns():
     values = positive()
     model = LowRankModel(
@@ -115,7 +116,12 @@ def test_nonnegative_models_are_as_good_as_scikit_learns():
 
 
 @pytest.mark.parametrize(
-    ("x", "y"), [("non-negative", "none"), ("none", "non-negative"), ("non-negative", "non-negative")]
+    ("x", "y"),
+    [
+        ("none", "non-negative"),
+        pytest.param("non-negative", "none", marks=pytest.mark.slow),
+        pytest.param("non-negative", "non-negative", marks=pytest.mark.slow),
+    ],
 )
 def test_the_objective_of_constrained_models_never_rises_and_values_are_filled_in(x, y):
     values, missing = positive(), holes()
@@ -162,7 +168,7 @@ def test_nan_and_a_mask_are_the_same():
     )
 
 
-@pytest.mark.parametrize("gone", ["half", "most", "a feature", "a sample", "a region"])
+@pytest.mark.parametrize("gone", some_slow(["a feature", "a region"], ["half", "most", "a sample"]))
 def test_whatever_is_missing_results_are_numbers(gone):
     values = planted()
     missing = holes({"half": 0.5, "most": 0.9}.get(gone, 0.1))

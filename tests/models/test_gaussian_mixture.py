@@ -113,6 +113,7 @@ def test_pixels_of_a_split_for_any_chunking_and_number_of_tasks() -> None:
     assert model.history[-1] <= likelihood < model.history[-1] + 0.5
 
 
+@pytest.mark.slow
 def test_as_good_as_many_starts_of_scikit_learn() -> None:
     values = blobs(3000, 3, 6)
     expected = sklearn.mixture.GaussianMixture(6, n_init=20, random_state=0).fit(values)

@@ -13,7 +13,7 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score, silhouette_samples
 from sklearn.mixture import GaussianMixture
-from support import collection_of, with_features
+from support import collection_of, some_slow, with_features
 
 from fmnist_dask.errors import UsageError
 from fmnist_dask.models import k_sweep as module
@@ -54,6 +54,7 @@ def outcome(sweep: KSweep) -> list[Any]:
     ]
 
 
+@pytest.mark.slow
 def test_all_numbers_of_clusters_share_their_passes() -> None:
     # Without structure, and with more samples than the subset has: iterations take a while.
     source = with_features(np.random.default_rng(5).random((9_000, 3)), 3000)
@@ -69,7 +70,7 @@ def test_all_numbers_of_clusters_share_their_passes() -> None:
     assert sweep.passes < sum(iterations)
 
 
-@pytest.mark.parametrize("kind", ["pixels", "floats"])
+@pytest.mark.parametrize("kind", some_slow(["floats"], ["pixels"]))
 def test_the_same_for_any_chunking_and_scored_as_scikit_learn_does(kind: str) -> None:
     options = KSweepOptions(KS, n_init=2, silhouette=150, mixture="diag" if kind == "pixels" else "full")
     outcomes = []

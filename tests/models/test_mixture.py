@@ -47,6 +47,7 @@ def fitted(source, tasks=3, groups=3, rank=8, **options):
     return drive(both(), source, LocalEngine(tasks))
 
 
+@pytest.mark.slow
 def test_groups_are_found_and_fill_in_better_than_one_model():
     image, missing, group = grouped()
     model, mixture = fitted(source_of(image, missing))

@@ -107,6 +107,7 @@ def test_quantiles_of_several_passes_are_numpys(n, seed, probabilities):
     np.testing.assert_array_equal(found.mean, source.image.sum(axis=0, dtype=np.int64) / n)
 
 
+@pytest.mark.slow
 @given(st.integers(1, 80), st.integers(1, 9), st.sampled_from(BUDGETS))
 def test_chunks_and_tasks_change_nothing(chunk_rows, n_tasks, budget):
     whole = collection_of(70, chunk_rows=70)

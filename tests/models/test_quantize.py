@@ -69,6 +69,7 @@ def test_scores_are_those_of_scikit_image(tmp_path, china):
     assert model.palettes["2"].ssim < model.palettes["kmeans"].ssim < model.palettes["32"].ssim
 
 
+@pytest.mark.slow
 def test_tiles_and_tasks_do_not_matter(tmp_path, china):
     options = QuantizeOptions(n_colors=5, sweep=(3,))
     expected = None

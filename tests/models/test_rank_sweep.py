@@ -68,6 +68,7 @@ def test_factors_are_the_singular_vectors_of_the_other_folds(transform):
     np.testing.assert_allclose(codes, wanted @ (vectors[:3].T * signs), atol=1e-3 * np.abs(codes).max())
 
 
+@pytest.mark.slow
 def test_accuracy_is_that_of_scikit_learns_forest_on_its_own_svd():
     source = pictures()
     found = swept(source, classifiers=("forest", "boosting"), ranks=(2, 6))

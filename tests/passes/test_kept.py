@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support import COLUMNS, SPLITS, ArraySource, assert_same, everything, ingested, random_images, values_of
+from support import COLUMNS, SPLITS, ArraySource, assert_same, everything, ingested, random_images, some_slow, values_of
 
 from fmnist_dask.collection.store import Collection
 from fmnist_dask.models.duplicates import find_duplicates
@@ -72,7 +72,7 @@ def answers(found, collection, scan):
     }
 
 
-@pytest.mark.parametrize("split", ["all", *SPLITS])
+@pytest.mark.parametrize("split", some_slow(["all"], SPLITS))
 def test_after_an_append_new_rows_alone_are_read(tmp_path, cluster, split):
     first = ingested(source_of(0, FIRST), tmp_path / "x.zarr", 256)
     scan = Scan(kept_scan(first.rows_in(split)).reductions, {"measured": ImageProperties()}, split)
@@ -93,6 +93,7 @@ def test_after_an_append_new_rows_alone_are_read(tmp_path, cluster, split):
     assert_same(found, expected)
 
 
+@pytest.mark.slow
 def test_generation_after_generation(tmp_path, cluster):
     """Each begins with what the one before has kept; older ones are taken away."""
     found = ingested(source_of(0, 1000), tmp_path / "x.zarr", 256)
@@ -163,7 +164,7 @@ def duplicates_of(collection, engine, known=None):
     return drive(find_duplicates(collection, known=known), collection, engine)
 
 
-@pytest.mark.parametrize("sizes", [(900,), (1,), (100, 300, 500)])
+@pytest.mark.parametrize("sizes", some_slow([(1,), (100, 300, 500)], [(900,)]))
 def test_duplicates_of_old_and_new_rows(tmp_path, sizes):
     generations = grown(tmp_path, sizes=sizes)
     before = duplicates_of(generations[0], LocalEngine())

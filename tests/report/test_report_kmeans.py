@@ -203,6 +203,7 @@ def test_hostile_names_are_escaped(clustered):
     assert f"cluster ({EVIL})".replace("<", "&lt;").replace(">", "&gt;") in html
 
 
+@pytest.mark.slow
 def test_report_of_a_run_knows_the_other_steps(clustered, tmp_path):
     images, kind, _, dataset = clustered
     run = RunDirectory(tmp_path / "run")

@@ -15,6 +15,7 @@ from bokeh.models import Scatter, Span
 from PIL import Image
 from quantized import china, collection, photograph
 from report_support import context
+from support import some_slow
 
 from fmnist_dask.report.blocks import Block, Compare, Figure, Grid, Paint, Palettes, Switch, Table, Text, figures_of
 from fmnist_dask.report.few_colours import packed, painted
@@ -88,6 +89,7 @@ def test_a_photograph_has_all_sections_and_cards(photo: xr.Dataset) -> None:
     Balanced().feed(re.sub(r"<script.*?</script>|<style.*?</style>", "", page, flags=re.S))
 
 
+@pytest.mark.slow
 def test_a_published_result_makes_the_same_page(photo: xr.Dataset, tmp_path: Path) -> None:
     photo.to_zarr(tmp_path / "quantize", consolidated=False)
     opened_again = xr.open_zarr(tmp_path / "quantize", consolidated=False, chunks=None)
@@ -163,6 +165,7 @@ def test_codes_can_be_read_on_their_colours(colour: str) -> None:
     assert (bright + 0.05) / (dark + 0.05) >= 4.5
 
 
+@pytest.mark.slow
 def test_colours_are_points_that_figures_share(photo: xr.Dataset) -> None:
     part, _ = shown(photo)
     found = section(part, "colours")
@@ -213,7 +216,7 @@ def test_clusters_that_the_first_method_lacks_have_colours_of_their_own(photo: x
     assert colours == {own}
 
 
-@pytest.mark.parametrize("scope", ["shared", "each"])
+@pytest.mark.parametrize("scope", some_slow(["shared"], ["each"]))
 def test_a_collection_shows_examples(scope: str) -> None:
     image = china()
     tiles = np.stack([image[y : y + 32, x : x + 40] for y in range(0, 320, 64) for x in range(0, 640, 128)])
@@ -304,6 +307,7 @@ def test_names_are_escaped_and_larger_photographs_say_what_is_shown() -> None:
     assert "of each 2 × 2 pixels one is shown" in compare_of(part).original.caption
 
 
+@pytest.mark.slow
 def test_large_photographs_have_no_files_of_every_number(photo: xr.Dataset) -> None:
     part, _ = shown(photo.assign_attrs(n_pixels=2**27))
     methods, numbers = (versions for _, versions in compare_of(part).groups)

@@ -20,10 +20,10 @@ MASK = {"fraction": 0.2, "seed": 1234}
 def run(tmp_path, monkeypatch, cluster):
     monkeypatch.chdir(tmp_path)
 
-    def carry_out(steps, source, name="some"):
+    def carry_out(steps, source, name="some", report=False):
         path = tmp_path / f"{name}.yaml"
         path.write_text(yaml.safe_dump({"name": name, "source": source, "steps": steps}))
-        return fmnist_dask.run(path, cluster=str(cluster.client.scheduler.address))
+        return fmnist_dask.run(path, cluster=str(cluster.client.scheduler.address), report=report)
 
     return carry_out
 
@@ -35,7 +35,9 @@ def errors_of(dataset):
 
 def test_hidden_pixels_are_filled_in_and_scored(run):
     garments = {"path": "garments", "n": 3000}
-    found = run({"filled": {"uses": "low_rank", "split": "train", "mask": MASK, "with": {"rank": 24}}}, garments)
+    found = run(
+        {"filled": {"uses": "low_rank", "split": "train", "mask": MASK, "with": {"rank": 24}}}, garments, report=True
+    )
     metrics = found.metrics["filled"]
     filled, images = found["filled"], found.collection
     n, n_train = images.n, images.splits["train"]
@@ -92,6 +94,7 @@ def test_pixels_that_nobody_knows_are_filled_in_without_a_truth(run, tmp_path):
     assert both.metrics["more"]["rmse_heldout"] < 0.3 * smooth.std() / 255
 
 
+@pytest.mark.slow
 def test_complete_images_are_modelled_exactly_and_other_steps_work_on_codes(run):
     steps = {
         "plane": {"uses": "low_rank", "with": {"rank": 2, "regularization": "none"}},
@@ -163,12 +166,15 @@ def test_filled_images_of_a_collection_that_grew_lie_by_split(run, tmp_path, clu
     np.testing.assert_array_equal(made.read("image", 0, 600), first["filled"]["imputed"].values[order])
 
 
+@pytest.mark.slow
 def test_colour_images_lose_all_channels_of_a_pixel(run, tmp_path):
     rng = np.random.default_rng(3)
     directions = rng.standard_normal((4, 6 * 5 * 3)) * 30
     image = (128 + rng.standard_normal((800, 4)) @ directions).clip(0, 255).reshape(800, 6, 5, 3).astype(np.uint8)
     np.savez(tmp_path / "some.npz", x_train=image, y_train=rng.integers(0, 3, 800))
-    found = run({"filled": {"uses": "low_rank", "mask": MASK, "with": {"rank": 4}}}, str(tmp_path / "some.npz"))
+    found = run(
+        {"filled": {"uses": "low_rank", "mask": MASK, "with": {"rank": 4}}}, str(tmp_path / "some.npz"), report=True
+    )
     hidden = hidden_pixels(1234, np.arange(800), 30, 0.2).reshape(800, 6, 5)
     filled = found["filled"]
     changed = (filled["imputed"].values != image).any(axis=-1)
@@ -214,7 +220,7 @@ def test_nonnegative_models_fill_in_by_sums_of_parts(run, tmp_path):
     steps = {
         "parts": {"uses": "low_rank", "mask": MASK, "with": {"rank": 3, "regularization": "non-negative", "tol": 1e-5}}
     }
-    found = run(steps, str(tmp_path / "parts.npz"))
+    found = run(steps, str(tmp_path / "parts.npz"), report=True)
     assert (found["parts"]["codes"].values >= 0).all()
     assert (found["parts"]["components"].values >= 0).all()
     by_method = errors_of(found["parts"])
@@ -227,7 +233,7 @@ def test_nonnegative_models_fill_in_by_sums_of_parts(run, tmp_path):
 @pytest.mark.long
 def test_a_mixture_fills_in_better_than_its_single_model(run):
     step = {"uses": "low_rank", "split": "train", "mask": MASK, "with": {"rank": 64, "groups": 3, "max_iter": 1}}
-    found = run({"filled": step}, {"path": "garments", "n": 3000})
+    found = run({"filled": step}, {"path": "garments", "n": 3000}, report=True)
     by_method, metrics = errors_of(found["filled"]), found.metrics["filled"]
     assert metrics["rmse_heldout"] == by_method["mixture of 3 Gaussians"] < by_method["rank 64"]
     assert 0.9 < metrics["coverage_95"] < 0.98
@@ -296,7 +302,9 @@ def test_pixels_that_are_missing_by_class_are_noticed(run, tmp_path):
     by_class[label == 1, 2:4, 1:3] |= rng.random(((label == 1).sum(), 2, 2)) < 0.3
     for name, gone in (("anywhere", anywhere), ("by_class", by_class)):
         np.savez(tmp_path / f"{name}.npz", x_train=np.where(gone, np.nan, image), y_train=label)
-        found = run({"filled": {"uses": "low_rank", "with": {"rank": 4}}}, str(tmp_path / f"{name}.npz"), name)
+        found = run(
+            {"filled": {"uses": "low_rank", "with": {"rank": 4}}}, str(tmp_path / f"{name}.npz"), name, report=True
+        )
         report = (found.path / "report.html").read_text()
         if name == "anywhere":
             assert found.metrics["filled"]["missing_by_class_p"] > 0.001
@@ -320,6 +328,7 @@ def test_penalties_that_mean_nothing_are_refused(run, parameters, words):
         run({"plane": {"uses": "low_rank", "with": parameters}}, {"path": "garments", "n": 100})
 
 
+@pytest.mark.slow
 def test_images_that_another_step_keeps_are_masked_like_all(run, tmp_path):
     images = random_images(500, (6, 6), 200, seed=4)
     np.savez(tmp_path / "some.npz", x_train=images, y_train=np.arange(500) % 3)

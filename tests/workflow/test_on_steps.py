@@ -48,7 +48,7 @@ def run_text(cluster: Connection, collection: Collection, tmp_path_factory: pyte
         path = root / "on.yaml"
         path.write_text(text)
         address = str(cluster.client.scheduler.address)
-        return fmnist_dask.run(path, source=collection.path, cluster=address, out=root / name, **changes)
+        return fmnist_dask.run(path, source=collection.path, cluster=address, out=root / name, report=False, **changes)
 
     return run
 
@@ -100,6 +100,7 @@ def test_steps_share_a_table_of_all_images(first: fmnist_dask.Run, collection: C
     assert [str(schema.field(name).type) for name in ("groups", "groups_sum")] == ["int32", "double"]
 
 
+@pytest.mark.slow
 def test_a_table_does_not_depend_on_how_it_was_streamed(
     first: fmnist_dask.Run, run_text, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,6 +110,7 @@ def test_a_table_does_not_depend_on_how_it_was_streamed(
     assert again.table("groups").equals(first.table("groups"))
 
 
+@pytest.mark.slow
 def test_a_step_that_is_withdrawn_takes_its_columns_only(run_text) -> None:
     before = run_text(name="changing").table("groups")
     left = run_text(name="changing", settings=["finer.count=7"], only=["groups"])
@@ -123,6 +125,7 @@ def test_a_step_that_is_withdrawn_takes_its_columns_only(run_text) -> None:
     assert after["finer"].max() == 6
 
 
+@pytest.mark.slow
 def test_features_made_anew_make_anew_what_rests_on_them(run_text) -> None:
     run_text(name="anew")
     changed = run_text(name="anew", settings=["corners.width=30"])

@@ -12,6 +12,7 @@ import numpy as np
 import photograph_steps
 import pytest
 from rich.console import Console
+from support import some_slow
 
 import fmnist_dask
 from fmnist_dask.collection import tiles
@@ -162,7 +163,7 @@ def test_one_worker_finds_the_same(done, start_cluster, tmp_path):
         assert Path(other.collection.path, name).read_bytes() == Path(done.collection.path, name).read_bytes()
 
 
-@pytest.mark.parametrize("tile_height", [64, 256])
+@pytest.mark.parametrize("tile_height", some_slow([64], [256]))
 def test_a_stored_photograph_is_the_source(done, tmp_path, cluster, tile_height):
     raster = store_raster(photograph_of("landscape", {"size": "1200x900", "seed": 3}), tmp_path / "x", tile_height)
     run = fmnist_dask.run(
@@ -189,6 +190,7 @@ def test_an_ingest_that_was_killed_goes_on(done, tmp_path, cluster):
     assert not Path(plan.path, "ingest-parts").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_failed_goes_on(done, tmp_path, cluster):
     stone = tmp_path / "stone"
     stone.touch()

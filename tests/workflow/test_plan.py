@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from support import some_slow
 
 from fmnist_dask.cli import main
 from fmnist_dask.errors import MemoryLimitError, UsageError
@@ -35,6 +36,7 @@ def measured(tmp_path_factory) -> dict:
     return plan_workflow(explore(50_000), cluster=cluster_file(path), store=path / "c.zarr", timed=True)
 
 
+@pytest.mark.slow
 def test_a_plan_foresees_passes_and_who_shares_them(tmp_path: Path) -> None:
     plan = plan_workflow(explore(), store=tmp_path / "c.zarr")
     work = plan["work"]
@@ -55,7 +57,7 @@ def test_a_plan_foresees_passes_and_who_shares_them(tmp_path: Path) -> None:
     assert many["peak_worker_bytes"] == max(row["worker_bytes"] for row in many["work"])
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", some_slow(["explore"], SHIPPED[1:]))
 def test_everything_in_shipped_workflows_is_foreseen(name: str, tmp_path: Path) -> None:
     plan = plan_workflow(load_workflow(find_workflow(name)), store=tmp_path / "c.zarr")
     steps = load_workflow(find_workflow(name)).steps
@@ -65,6 +67,7 @@ def test_everything_in_shipped_workflows_is_foreseen(name: str, tmp_path: Path) 
     assert all(row["worker_bytes"] >= plan["cluster"]["baseline_bytes"] for row in plan["work"])
 
 
+@pytest.mark.slow
 def test_images_with_and_without_a_mask_are_read_together(tmp_path: Path) -> None:
     work = plan_workflow(load_workflow(find_workflow("lowrank")), store=tmp_path / "c.zarr")["work"]
     assert next(row for row in work if row["pass"])["steps"] == ["plane", "filled", "sweep"]

@@ -186,6 +186,7 @@ def test_a_map_of_colours_is_seeded(tmp_path):
     assert nearest < 0.3 * np.linalg.norm(colours - colours[::-1], axis=1).mean()
 
 
+@pytest.mark.slow
 def test_the_shipped_workflow_is_planned(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     plan = plan_workflow(load_workflow(shipped_directory("workflows") / "quantize.yaml"))

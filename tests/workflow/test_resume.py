@@ -145,7 +145,7 @@ def run_here(workflow: Path, collection: Collection, address: str) -> Callable[.
     """The same run in this process."""
 
     def run(out: Path, **changes: Any) -> fmnist_dask.Run:
-        return fmnist_dask.run(workflow, source=collection.path, cluster=address, out=out, **changes)
+        return fmnist_dask.run(workflow, source=collection.path, cluster=address, out=out, report=False, **changes)
 
     return run
 

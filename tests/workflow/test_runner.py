@@ -52,6 +52,7 @@ def run_explore(address: str, steps: Path, tmp_path_factory: pytest.TempPathFact
 
     def explore(name: str = "first", **changes: object) -> fmnist_dask.Run:
         options = {"source_options": {"n": N, "chunk_mib": 0.2}, "cluster": address, "store": root / "garments.zarr"}
+        options["report"] = name == "first"
         return fmnist_dask.run(steps, out=root / name, **{**options, **changes})  # type: ignore[arg-type]
 
     # Whichever test comes first, this run has made the collection: later ones find states that it has kept.
@@ -209,6 +210,7 @@ def test_one_changed_parameter_runs_one_step(run_explore: Callable[..., fmnist_d
     assert changed["pixels"].sizes["quantile"] == 1
 
 
+@pytest.mark.slow
 def test_only_and_force(run_explore: Callable[..., fmnist_dask.Run]) -> None:
     only = run_explore("only", only=["pixels"])
     statuses = {name: record["status"] for name, record in only.manifest["steps"].items()}
@@ -219,6 +221,7 @@ def test_only_and_force(run_explore: Callable[..., fmnist_dask.Run]) -> None:
     assert forced.manifest["passes"] == 1
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_chunks(
     first: fmnist_dask.Run, run_explore: Callable[..., fmnist_dask.Run], tmp_path: Path
 ) -> None:
@@ -308,10 +311,23 @@ def test_idx_files_of_any_name_run_without_class_names(address: str, tmp_path: P
     assert run.metrics["duplicates"]["n_unique"] == 80
 
 
+@pytest.mark.slow
 def test_a_workflow_of_a_one_split_source_takes_train_for_all(address: str, steps: Path, tmp_path: Path) -> None:
     run = fmnist_dask.run(steps, source="digits", cluster=address, out=tmp_path / "run", store=tmp_path / "d.zarr")
     assert run.manifest["steps"]["pixels"]["n_used"] == 1797
     assert run.metrics["duplicates"]["leaked"] is None
+
+
+def test_a_report_can_wait(run_explore: Callable[..., fmnist_dask.Run]) -> None:
+    run = run_explore("waiting", only=["pixels"], report=True)
+    assert run.report.is_file()
+    # With other results, the page that is there would tell of what was before.
+    run = run_explore("waiting", only=["properties"], report=False)
+    assert run.status == "SUCCEEDED"
+    assert not run.report.exists()
+    run = run_explore("waiting", only=["properties"], report=True)
+    assert run.manifest["tasks"] == 0
+    assert "How bright, how contrasted, how sharp" in run.report.read_text(encoding="utf-8")
 
 
 def test_the_report_names_the_run_and_says_synthetic(first: fmnist_dask.Run) -> None:

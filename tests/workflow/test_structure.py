@@ -16,7 +16,7 @@ from sklearn.metrics import (
     silhouette_samples,
 )
 from sklearn.mixture import GaussianMixture
-from support import random_images, stored
+from support import random_images, some_slow, stored
 
 import fmnist_dask
 from fmnist_dask.cluster.connect import Connection
@@ -141,6 +141,7 @@ def group_means(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.stack([values[labels == k].mean(axis=0) for k in range(labels.max() + 1)])
 
 
+@pytest.mark.slow
 def test_pixels_are_not_polished_once_more(cluster: Connection, tmp_path: Path) -> None:
     steps = {"clusters": {"uses": "kmeans", "with": {"n_clusters": 3, "polish": True}}}
     with pytest.raises(RunError, match="works on pixels already"):
@@ -196,9 +197,7 @@ def test_other_ways_to_cluster(cluster: Connection, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize(
-    "kind", [pytest.param("colour without labels", marks=pytest.mark.slow), "all the same", "one image"]
-)
+@pytest.mark.parametrize("kind", some_slow(["one image"], ["colour without labels", "all the same"]))
 def test_other_ways_to_cluster_odd_collections(kind: str, way: str, cluster: Connection, tmp_path: Path) -> None:
     from support import ArraySource
 
@@ -216,7 +215,7 @@ def test_other_ways_to_cluster_odd_collections(kind: str, way: str, cluster: Con
     assert "cannot be shown" not in (run.path / "report.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("kind", ["colour without labels", "all the same", "one image", "a few images"])
+@pytest.mark.parametrize("kind", some_slow(["all the same", "a few images"], ["colour without labels", "one image"]))
 def test_odd_collections(kind: str, cluster: Connection, tmp_path: Path) -> None:
     from support import ArraySource
 

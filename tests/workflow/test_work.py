@@ -146,6 +146,7 @@ def test_the_report_and_the_command_line_show_it(
         assert "SUCCEEDED" in outcome.output
 
 
+@pytest.mark.slow
 def test_entries_stay_with_results_that_are_reused(
     first: dict[str, Any], measured: Callable[..., fmnist_dask.Run]
 ) -> None:
