@@ -93,18 +93,21 @@ def merge_counts(left, left_count, right, right_count, code, count):  # pragma: 
         Filled; long enough for both.
     """
     i, j, at = 0, 0, 0
+    columns = range(count.shape[1])
     while i < left.shape[0] or j < right.shape[0]:
         if j == right.shape[0] or (i < left.shape[0] and left[i] < right[j]):
             code[at] = left[i]
-            count[at] = left_count[i]
+            for column in columns:
+                count[at, column] = left_count[i, column]
             i += 1
         elif i == left.shape[0] or right[j] < left[i]:
             code[at] = right[j]
-            count[at] = right_count[j]
+            for column in columns:
+                count[at, column] = right_count[j, column]
             j += 1
         else:
             code[at] = left[i]
-            for column in range(count.shape[1]):
+            for column in columns:
                 count[at, column] = left_count[i, column] + right_count[j, column]
             i += 1
             j += 1

@@ -13,7 +13,7 @@ import numpy as np
 SIDE = 64
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
+@numba.njit(nogil=True, cache=True)
 def _cell(points, at, low, step):  # pragma: no cover - compiled
     code = 0
     for axis in range(3):
@@ -22,7 +22,7 @@ def _cell(points, at, low, step):  # pragma: no cover - compiled
     return code
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
+@numba.njit(nogil=True, cache=True)
 def _cost(points, weight, one, other):  # pragma: no cover - compiled
     """By how much the sum of squares grows where two clusters become one."""
     a = points[one, 0] - points[other, 0]
@@ -136,8 +136,11 @@ def ward_chain(points, weight, merges):  # pragma: no cover - compiled
     low = np.empty(3)
     step = 1e-9
     for axis in range(3):
-        low[axis] = points[:, axis].min()
-        step = max(step, (points[:, axis].max() - low[axis]) / SIDE)
+        least = most = points[0, axis]
+        for at in range(m):
+            least, most = min(least, points[at, axis]), max(most, points[at, axis])
+        low[axis] = least
+        step = max(step, (most - least) / SIDE)
     head = np.full(SIDE**3, -1, dtype=np.int64)
     following, preceding = np.full(m, -1, dtype=np.int64), np.full(m, -1, dtype=np.int64)
     for at in range(m):

@@ -258,6 +258,7 @@ def test_cut_off_anywhere_the_old_rows_are_whole_and_it_goes_on(tmp_path, monkey
     assert Collection.open(place).fingerprint == ingested(source_of(0, 2000), tmp_path / "y.zarr").fingerprint
 
 
+@pytest.mark.slow
 def test_another_source_takes_the_place_of_one_that_was_given_up(tmp_path, monkeypatch):
     place = tmp_path / "x.zarr"
     found = ingested(source_of(0, 1000), place, 256)

@@ -228,6 +228,7 @@ def test_inertia_of_tight_clusters_far_from_the_origin_is_exact():
     assert found.inertia == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_a_start_that_rounding_makes_worse_is_not_given_up():
     """More clusters than distinct samples: inertia is zero but for rounding."""
     rng = np.random.default_rng(0)

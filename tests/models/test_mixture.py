@@ -78,6 +78,7 @@ def test_groups_are_found_and_fill_in_better_than_one_model():
     assert mixture.count.sum() == pytest.approx(N, rel=0.02)
 
 
+@pytest.mark.slow
 def test_any_chunks_and_tasks_give_the_same():
     source = source_of(*grouped()[:2])
     first = fitted(source)[1]

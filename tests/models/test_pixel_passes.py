@@ -77,6 +77,7 @@ def contents(found):
     }
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(
     st.integers(1, 60),

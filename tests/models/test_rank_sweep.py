@@ -129,6 +129,7 @@ def test_leaky_factors_are_of_all_images():
     assert swept(source, ranks=(6,), leaky=True).accuracy.mean() > 0.85
 
 
+@pytest.mark.slow
 def test_any_chunks_tasks_and_engine_give_the_same():
     source = pictures()
     first = swept(source)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from plugin_steps import Breaks, Sorted, Weighed
-from support import array_source, assert_same, everything, stored, values_of
+from support import array_source, assert_same, everything, some_slow, stored, values_of
 
 from fmnist_dask.errors import SourceError
 from fmnist_dask.passes import columns, segments
@@ -110,7 +110,7 @@ def break_at(engine, store, scan, row, path):
     return breaking
 
 
-@pytest.mark.parametrize("split", ["all", "test"])
+@pytest.mark.parametrize("split", some_slow(["test"], ["all"]))
 def test_a_pass_goes_on_from_its_segments(engine_of, store, tmp_path, split):
     wanted = everything(array_source(N).image)
     wanted = Scan(wanted.reductions, wanted.columns, split)

@@ -182,6 +182,7 @@ def test_colours_are_points_that_figures_share(photo: xr.Dataset) -> None:
     assert "20 neighbours" in figures[3].caption
 
 
+@pytest.mark.slow
 def test_matched_clusters_have_the_colours_of_the_first_method(photo: xr.Dataset) -> None:
     part, _ = shown(photo)
     switch = block(section(part, "colours").blocks, Switch)
@@ -201,6 +202,7 @@ def test_matched_clusters_have_the_colours_of_the_first_method(photo: xr.Dataset
         assert [swatch.colour for swatch in figure.legend] == [first[number] for number in sorted(first)]
 
 
+@pytest.mark.slow
 def test_clusters_that_the_first_method_lacks_have_colours_of_their_own(photo: xr.Dataset) -> None:
     changed = photo.copy(deep=True)
     lacking = int(changed.map_match[0, -1])
@@ -315,6 +317,7 @@ def test_large_photographs_have_no_files_of_every_number(photo: xr.Dataset) -> N
     assert not any(version.link for version in numbers)
 
 
+@pytest.mark.slow
 def test_binned_colours_say_so(photo: xr.Dataset) -> None:
     part, _ = shown(photo.assign_attrs(bits=6))
     assert part.cards[0].note.startswith("binned to 6 bits a channel")

@@ -175,6 +175,7 @@ def test_a_stored_photograph_is_the_source(done, tmp_path, cluster, tile_height)
     assert run.collection == raster
 
 
+@pytest.mark.slow
 def test_an_ingest_that_was_killed_goes_on(done, tmp_path, cluster):
     plan = plan_raster(photograph_of("landscape", {"size": "1200x900", "seed": 3}), tmp_path / "x.zarr")
     begin_raster(plan)

@@ -128,6 +128,7 @@ def assert_as_if_nothing_had_happened(run: fmnist_dask.Run, undisturbed: fmnist_
     assert not (run.path / ".pending" / "columns").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_nobody_kills(undisturbed: fmnist_dask.Run) -> None:
     steps = undisturbed.manifest["steps"]
     assert {name: record["passes"] for name, record in steps.items()} == PASSES

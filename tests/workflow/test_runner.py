@@ -318,6 +318,7 @@ def test_a_workflow_of_a_one_split_source_takes_train_for_all(address: str, step
     assert run.metrics["duplicates"]["leaked"] is None
 
 
+@pytest.mark.slow
 def test_a_report_can_wait(run_explore: Callable[..., fmnist_dask.Run]) -> None:
     run = run_explore("waiting", only=["pixels"], report=True)
     assert run.report.is_file()

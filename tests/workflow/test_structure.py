@@ -196,7 +196,7 @@ def test_other_ways_to_cluster(cluster: Connection, tmp_path: Path) -> None:
         assert words in page
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", some_slow(["gaussian_mixture"], ["agglomerative", "spectral"]))
 @pytest.mark.parametrize("kind", some_slow(["one image"], ["colour without labels", "all the same"]))
 def test_other_ways_to_cluster_odd_collections(kind: str, way: str, cluster: Connection, tmp_path: Path) -> None:
     from support import ArraySource
@@ -215,7 +215,7 @@ def test_other_ways_to_cluster_odd_collections(kind: str, way: str, cluster: Con
     assert "cannot be shown" not in (run.path / "report.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("kind", some_slow(["all the same", "a few images"], ["colour without labels", "one image"]))
+@pytest.mark.parametrize("kind", some_slow(["all the same"], ["colour without labels", "one image", "a few images"]))
 def test_odd_collections(kind: str, cluster: Connection, tmp_path: Path) -> None:
     from support import ArraySource
 
@@ -239,6 +239,7 @@ def test_odd_collections(kind: str, cluster: Connection, tmp_path: Path) -> None
     assert "cannot be shown" not in (run.path / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_no_more_clusters_than_images(cluster: Connection, tmp_path: Path) -> None:
     from support import ArraySource
 
