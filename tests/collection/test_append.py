@@ -149,6 +149,7 @@ def test_what_does_not_fit_is_refused_and_loses_nothing(tmp_path, make, reason):
     assert {file: file.read_bytes() for file in place.rglob("*") if file.is_file()} == before
 
 
+@pytest.mark.slow
 def test_copies_of_rows_there_are_left_out(tmp_path):
     """Of what is appended to a collection without copies, only what it does not have yet."""
     source = source_of(0, 1500, {"train": 900, "test": 600}, distinct=400)
@@ -221,7 +222,7 @@ class StoppedError(Exception):
 
 @pytest.mark.parametrize(
     "where",
-    some_slow(["settle_copies", "attach_chunk"], ["begin_append", "commit_append", "consolidate", "write_json"]),
+    some_slow(["attach_chunk"], ["settle_copies", "begin_append", "commit_append", "consolidate", "write_json"]),
 )
 def test_cut_off_anywhere_the_old_rows_are_whole_and_it_goes_on(tmp_path, monkeypatch, where):
     place = tmp_path / "x.zarr"

@@ -94,6 +94,7 @@ def test_a_collection_in_an_object_store_is_the_one_on_disk(tmp_path, bucket):
     assert not left
 
 
+@pytest.mark.slow
 def test_a_photograph_in_an_object_store_is_the_one_on_disk(tmp_path, bucket):
     photo = open_images({"name": "landscape", "size": "150x130"})
     plan = plan_raster(photo, f"{bucket}/photo.zarr", 64)
@@ -201,6 +202,7 @@ ingested(open_source({str(root)!r}), {place!r}, 256)
     same(ingested(open_source(root), place, 256), ingested(open_source(root), tmp_path / "x.zarr", 256))
 
 
+@pytest.mark.slow
 def test_moving_replaces_what_is_there(bucket):
     old, new = place_of(bucket, "old"), place_of(bucket, "new")
     for name in ("a", "b/c"):

@@ -30,6 +30,7 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
     return data.data.astype(np.uint8)[:600], data.target[:600]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("estimator", "grid"),
     [

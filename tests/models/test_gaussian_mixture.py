@@ -87,6 +87,7 @@ def test_the_same_to_the_last_bit_for_any_chunking(kind: str) -> None:
         np.testing.assert_allclose(found.predict_proba(lazy).compute(), shares, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_pixels_of_a_split_for_any_chunking_and_number_of_tasks() -> None:
     results = []
     for chunk_rows, tasks in ((128, 1), (900, 3), (77, 2)):

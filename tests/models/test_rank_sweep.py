@@ -105,6 +105,7 @@ def test_mean_over_classes_is_the_accuracy():
     )
 
 
+@pytest.mark.slow
 def test_labels_that_say_nothing_are_not_told():
     """Were rows of the fold among those trained on, forests would know them by heart."""
     rng = np.random.default_rng(4)

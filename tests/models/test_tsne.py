@@ -166,6 +166,7 @@ def test_who_is_not_on_the_map_has_no_neighbours() -> None:
         assert np.isnan(model.distances[0:240][absent]).all()
 
 
+@pytest.mark.slow
 def test_as_many_landmarks_as_images_are_the_plain_fit() -> None:
     values, _ = features()
     model = place(values, replace(QUICK, landmarks=240))

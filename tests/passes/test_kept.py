@@ -108,6 +108,7 @@ def test_generation_after_generation(tmp_path, cluster):
     assert rows == {2200, 2600}
 
 
+@pytest.mark.slow
 def test_what_is_not_kept_reads_all_and_gets_the_same(tmp_path, cluster):
     """Beside reductions that are kept, in one pass: those see the old rows, too, but are not shown them again."""
     first, second = grown(tmp_path)

@@ -132,6 +132,7 @@ def test_a_pass_goes_on_from_its_segments(engine_of, store, tmp_path, split):
     assert not list((tmp_path / "segments").iterdir())
 
 
+@pytest.mark.slow
 def test_segments_serve_another_company(engine_of, store, tmp_path):
     """Steps that were published in between are gone from the pass; new ones find nothing saved of theirs."""
     both = Scan({"a": Weighed(7), "b": Weighed(8)}, {"c": Sorted(3)})
@@ -147,6 +148,7 @@ def test_segments_serve_another_company(engine_of, store, tmp_path):
     assert (other.statistics.chunks_resumed, other.statistics.chunks_read) == (0, CHUNKS)
 
 
+@pytest.mark.slow
 def test_rows_of_a_column_that_is_gone_are_written_again(engine_of, store, tmp_path):
     scan = Scan({"a": Weighed(7)}, {"c": Sorted(3)})
     break_at(engine_of(), store, scan, 6400, tmp_path)

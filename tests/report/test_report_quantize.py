@@ -99,6 +99,7 @@ def test_a_published_result_makes_the_same_page(photo: xr.Dataset, tmp_path: Pat
     assert [one.lead for one in first.sections] == [one.lead for one in second.sections]
 
 
+@pytest.mark.slow
 def test_every_picture_stands_on_the_page_once_and_is_exact(photo: xr.Dataset) -> None:
     part, page = shown(photo)
     compare = compare_of(part)
@@ -140,6 +141,7 @@ def test_scores_stand_in_captions_bars_and_tables(photo: xr.Dataset) -> None:
     assert "values from 0 to 255" in methods.caption
 
 
+@pytest.mark.slow
 def test_palettes_show_used_colours_with_their_shares(photo: xr.Dataset) -> None:
     part, page = shown(photo)
     by_method, by_number = section(part, "palettes").blocks
@@ -248,6 +250,7 @@ def grey_photo() -> xr.Dataset:
     return photograph(image, ("kmeans",), sweep=(2, 4), kind="")
 
 
+@pytest.mark.slow
 def test_grey_photographs_have_levels() -> None:
     dataset = grey_photo()
     part, page = shown(dataset)
@@ -288,6 +291,7 @@ def test_a_tiny_image_without_ssim_map_and_known_size() -> None:
     assert "nan" not in re.sub(r"<script.*?</script>|<style.*?</style>|data:[^\"]*", "", page, flags=re.S).lower()
 
 
+@pytest.mark.slow
 def test_a_sweep_of_one_number_and_more_colours_than_there_are() -> None:
     image = np.zeros((20, 30, 3), np.uint8)
     image[:, 10:] = (250, 200, 10)
