@@ -11,6 +11,9 @@ from fmnist_dask.collection.raster_writing import plan_raster, store_raster
 from fmnist_dask.collection.sources.photographs import photograph_of
 from fmnist_dask.errors import UsageError
 
+#: Drawing is compiled first.
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.slow
 def test_it_is_drawn_in_bands_of_any_height(tmp_path):

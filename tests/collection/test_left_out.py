@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from source_files import write_csv, written
-from support import ArraySource, ingested, random_images, write_store
+from support import ArraySource, ingested, random_images, some_slow, write_store
 
 from fmnist_dask.collection import packing
 from fmnist_dask.collection.planning import plan_ingest
@@ -59,7 +59,7 @@ BAD = {
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
 @pytest.mark.parametrize("seekable", [True, False])
-@pytest.mark.parametrize("chunk_rows", [256, 1024])
+@pytest.mark.parametrize("chunk_rows", some_slow([256], [1024]))
 def test_what_stays_is_what_could_be_read(tmp_path, bad, seekable, chunk_rows):
     source = damaged(bad, seekable)
     found = ingested(source, tmp_path / "x.zarr", chunk_rows)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from source_files import FORMATS, REORDERED, arrays_of, first_release, written
-from support import random_images, stored, write_store
+from support import random_images, some_slow, stored, write_store
 
 from fmnist_dask.collection.layout import MANIFEST
 from fmnist_dask.collection.planning import plan_ingest
@@ -39,7 +39,7 @@ def expected(tmp_path_factory):
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-@pytest.mark.parametrize("chunk_rows", [256, 512])
+@pytest.mark.parametrize("chunk_rows", some_slow([256], [512]))
 def test_every_format_gives_the_same_collection(tmp_path, expected, kind, chunk_rows):
     splits = few()
     source = open_source(written(kind, tmp_path / kind, splits))

@@ -11,6 +11,9 @@ from fmnist_dask.kernels.compiled_landscape import _bits
 from fmnist_dask.kernels.counter_random import random_bits
 from fmnist_dask.kernels.landscape import draw
 
+#: Drawing is compiled first.
+pytestmark = pytest.mark.slow
+
 SIZE = (211, 320)
 
 

@@ -33,6 +33,7 @@ def errors_of(dataset):
     return dict(zip(dataset["method"].values.tolist(), dataset["rmse"].values.tolist(), strict=True))
 
 
+@pytest.mark.slow
 def test_hidden_pixels_are_filled_in_and_scored(run):
     garments = {"path": "garments", "n": 3000}
     found = run(

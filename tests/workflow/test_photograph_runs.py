@@ -30,6 +30,9 @@ from fmnist_dask.workflow.plan import plan_workflow
 from fmnist_dask.workflow.registry import all_steps
 from fmnist_dask.workflow.runner import Runner
 
+#: Drawing is compiled first.
+pytestmark = pytest.mark.slow
+
 assert photograph_steps.channel_sums
 all_steps.cache_clear()  # that of photograph_steps is registered by now
 
