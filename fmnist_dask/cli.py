@@ -178,7 +178,7 @@ def info(store: str) -> None:
 @click.argument("run_", metavar="RUN")
 @click.option("--open", "open_", is_flag=True, help="Open it in a browser.")
 def report(run_: str, open_: bool) -> None:
-    """Build the report of RUN (an id or a path) again, from its results."""
+    """Build the report of RUN (an id or a path), for the first time or again, from its results."""
     from fmnist_dask.workflow.rundir import RunDirectory
     from fmnist_dask.workflow.runner import write_report
 

@@ -22,7 +22,7 @@ from fmnist_dask.collection.sources.photo import PhotoSource
 from fmnist_dask.collection.store import Collection
 from fmnist_dask.passes.protocol import PassProgress
 from fmnist_dask.workflow.observe import Observer
-from fmnist_dask.workflow.rundir import RunDirectory
+from fmnist_dask.workflow.rundir import PUBLISHED, RunDirectory
 
 #: Seconds between two lines of progress where there is no terminal to redraw.
 LINE_INTERVAL = 5.0
@@ -165,8 +165,10 @@ class Terminal(Observer):
             f"\n{manifest['status']} in {manifest['seconds']:.1f} s, "
             f"{passes(manifest['passes'], 'photograph' if photograph else 'images')}{memory}"
         )
-        place = str(run.report) if run.report.is_file() else f"none; fmnist-dask report {run.path} builds it"
-        self.console.print(f"report      {escape(place)}")
+        if run.report.is_file():
+            self.console.print(f"report      {escape(str(run.report))}")
+        elif any(step["status"] in PUBLISHED for step in manifest["steps"].values()):
+            self.console.print(f"report      {escape(f'none; fmnist-dask report {run.path} builds it')}")
 
 
 def passes(count: int, what: str = "images") -> str:

@@ -215,6 +215,7 @@ def draw_part(pixels, top, left, height, width, keys, octaves):  # pragma: no co
     slant = max(1, height // 240)
     scratch = np.empty((2, columns + slant + 3))
     unit = 1.0 / height
+    middle = left - 0.5 * width
     streams = keys[:SENSOR].reshape((len(CELLS), STREAMS))
     sun_u = (0.18 + 0.64 * _unit(keys[SUN], 0)) * width * unit
     sun_v = 0.16 + 0.16 * _unit(keys[SUN], 16)
@@ -251,17 +252,16 @@ def draw_part(pixels, top, left, height, width, keys, octaves):  # pragma: no co
             flat = 1.0 / (0.62 - 0.8 * min(at_v, 0.6))
             count = octaves[SKY] if v < shore else min(octaves[SKY], 5)
             if v < lowest_sky or v < bank + 0.3:
-                _noise(cloud, scratch, streams[SKY], count, left - 0.5 * width, 0.55 * flat * unit, 2.2 * flat, 0.52)
+                _noise(cloud, scratch, streams[SKY], count, middle, 0.55 * flat * unit, 2.2 * flat, 0.52)
         if v >= highest and v < shore + 0.02:
             _noise(rock, scratch, streams[ROCK], octaves[ROCK], left, 7.0 * unit, 12.0 * v, 0.55)
         if v >= shore - 0.02 and v < ridge[3].max():
             # Waves are long and low far away.
             near = 1.0 / (v - shore + 0.03)
             step = min(1.6 * near, 0.3 * height) * unit
-            _noise(waves, scratch, streams[WAVES], min(octaves[WAVES], 4), left - 0.5 * width, step, 9.0 * near, 0.55)
+            _noise(waves, scratch, streams[WAVES], min(octaves[WAVES], 4), middle, step, 9.0 * near, 0.55)
         if v >= bank:
             depth = 1.0 / (0.35 + 1.3 * (v - 0.72))
-            middle = left - 0.5 * width
             _noise(meadow, scratch, streams[MEADOW], octaves[MEADOW], middle, 4.0 * depth * unit, 9.0 * depth, 0.6)
             step = min(40.0 * depth * unit, 0.45)
             _noise(grass, scratch, streams[GRASS], min(octaves[GRASS], 3), left, step, 16.0 * depth, 0.6)

@@ -14,13 +14,15 @@ from fmnist_dask.passes.protocol import Algorithm, Call, Readable, Scan, Tasks
 from fmnist_dask.passes.reductions.census import Census
 from fmnist_dask.passes.reductions.images import ImagesAt
 from fmnist_dask.passes.reductions.properties import ContentHash
-from fmnist_dask.passes.reductions.verify import VerifyGroups
+from fmnist_dask.passes.reductions.verify import GROUP_BYTES, VerifyGroups
 from fmnist_dask.typing import AnyArray, IntArray
 
 #: Rows whose hashes one task sorts; more rows are partitioned by the hash's leading bits.
 PARTITION_ROWS = 2_000_000
-#: Bytes of images that one verification holds; more groups are verified in further passes over their chunks.
-VERIFY_BYTES = 32 * 2**20
+#: Bytes of groups that one verification holds; more groups are verified in further passes over their chunks.
+VERIFY_BYTES = 16 * 2**20
+#: Bytes of images that are fetched at a time to be told apart.
+FETCH_BYTES = 32 * 2**20
 
 
 @dataclass
@@ -105,9 +107,11 @@ def find_duplicates(
 ) -> Algorithm[Duplicates]:
     """Find groups of equal images, exactly.
 
-    Hashes propose groups, bytes decide: every member of a group is compared with the others while its chunk is read
-    anyway. Hashes are sorted in partitions by their leading bits, so that no worker needs all of them; images are
-    compared with one representative of their group, so that a hundred thousand blank images cost as many comparisons.
+    Hashes of 64 bits propose groups, the images decide: every member of a group is compared with the others while its
+    chunk is read anyway, by bytes or by digests of 256 bits; see
+    :class:`~fmnist_dask.passes.reductions.verify.VerifyGroups`. Hashes are sorted in partitions by their leading bits,
+    so that no worker needs all of them; images are compared with one representative of their group, so that a hundred
+    thousand blank images cost as many comparisons.
 
     Parameters
     ----------
@@ -143,7 +147,7 @@ def find_duplicates(
     compared = members_to_compare(rows, groups, known)
     compared_rows, compared_groups = rows[compared], groups[compared]
     # Rounds: the first goes along with everybody's pass, and is the only one unless there are very many groups.
-    for selected in _rounds(compared_groups, source.image_bytes):
+    for selected in _rounds(compared_groups):
         requests: dict[str, Any] = {"verify": _verification(compared_rows[selected], compared_groups[selected])}
         if census is None:
             wanted = _examples(rows, groups, label, code, n_examples)
@@ -197,10 +201,10 @@ def _verification(rows: IntArray, groups: IntArray) -> VerifyGroups:
     return VerifyGroups(rows[by_row], np.unique(groups, return_inverse=True)[1][by_row].astype(np.int64))
 
 
-def _rounds(groups: IntArray, image_bytes: int) -> list[slice]:
-    """Slices of the sorted members whose groups' images fit the budget; at least one, also for no members."""
+def _rounds(groups: IntArray) -> list[slice]:
+    """Slices of the sorted members whose groups fit the budget; at least one, also for no members."""
     starts = np.flatnonzero(np.r_[True, groups[1:] != groups[:-1]]) if len(groups) else np.zeros(1, np.int64)
-    step = max(1, VERIFY_BYTES // image_bytes)
+    step = max(1, VERIFY_BYTES // GROUP_BYTES)
     edges = [int(at) for at in starts[::step]] + [len(groups)]
     return [slice(low, high) for low, high in itertools.pairwise(edges)]
 
@@ -209,7 +213,7 @@ def _separate(rows: IntArray, groups: IntArray, name: int, source: Readable) -> 
     """Split a group whose images differ although their hashes agree; ``groups`` is changed in place."""
     members = np.flatnonzero(groups == name)
     representatives: list[tuple[int, bytes]] = []
-    step = max(1, VERIFY_BYTES // source.image_bytes)
+    step = max(1, FETCH_BYTES // source.image_bytes)
     for at in range(0, len(members), step):
         part = members[at : at + step]
         fetched = (yield Scan({"images": ImagesAt(tuple(int(row) for row in rows[part]), thumbnails=False)}))["images"]

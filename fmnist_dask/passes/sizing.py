@@ -30,7 +30,7 @@ PREFETCH_SHARE = 0.5
 #: (measured: 25 to 35 MB).
 WORKING_BYTES = 28 * 2**20
 #: States that a combine task may hold at once: bytes, and share of a worker's limit.
-COMBINE_BYTES = 48 * 2**20
+COMBINE_BYTES = 16 * 2**20
 COMBINE_SHARE = 0.1
 MAX_FAN_IN = 8
 

@@ -313,6 +313,17 @@ def test_what_was_to_be_forgotten_is_forgotten_by_who_goes_on(terminal: Terminal
     assert not read_job(RunDirectory(terminal.path / "runs" / run)).force  # it has been done
 
 
+@pytest.mark.slow
+def test_a_submitted_run_leaves_its_report_for_later(terminal: Terminal) -> None:
+    run = terminal.submit("--only", "duplicates", "--no-report")
+    ended = terminal.until(run, lambda snapshot: not snapshot["alive"] and snapshot["status"] != "PENDING")
+    page = terminal.path / "runs" / run / "report.html"
+    assert (ended["status"], ended["report"], page.exists()) == ("SUCCEEDED", None, False)
+    terminal.call("report", run)
+    assert "duplicates" in page.read_text()
+    assert terminal.json("status", run)["report"] == str(page.resolve())
+
+
 def test_control_characters_do_not_reach_the_terminal() -> None:
     line = event_words({"event": "error", "step": "a", "error": "\x1b[2J\x07gone", "time": ""})
     assert "\x1b" not in line

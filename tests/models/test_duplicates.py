@@ -14,6 +14,7 @@ from support import CLASSES, collection_of, content_groups, image_reads, rechunk
 from fmnist_dask.models import duplicates
 from fmnist_dask.models.duplicates import find_duplicates
 from fmnist_dask.passes.local import ArrayCollection, LocalEngine, drive, split_code
+from fmnist_dask.passes.reductions.verify import GROUP_BYTES
 
 
 def found_in(source, split="all", n_examples=24, engine=None):
@@ -132,19 +133,20 @@ def test_a_group_of_colliding_hashes_falls_apart_into_groups_named_by_their_firs
 
 
 @pytest.mark.parametrize("values", [None, 2])
-@pytest.mark.parametrize("verify_bytes", [1, 61, 400])
+@pytest.mark.parametrize("verify_bytes", [1, 3 * GROUP_BYTES + 1, 20 * GROUP_BYTES])
 def test_more_groups_than_one_verification_holds(monkeypatch, values, verify_bytes):
     source = collection_of(80, distinct=30, hashed=True)
     source = source if values is None else weakly_hashed(source, values)
     expected = found_in(source)
     monkeypatch.setattr(duplicates, "VERIFY_BYTES", verify_bytes)
+    monkeypatch.setattr(duplicates, "FETCH_BYTES", verify_bytes)
     engine = LocalEngine()
     found = found_in(source, engine=engine)
     assert groups_of(found) == groups_of(expected) == brute_force(source)
     assert found.images.tolist() == expected.images.tolist()
     assert found.examples["row"].tolist() == expected.examples["row"].tolist()
     if values is None:
-        assert engine.statistics.passes == -(-found.n_groups // max(1, verify_bytes // 20))
+        assert engine.statistics.passes == -(-found.n_groups // max(1, verify_bytes // GROUP_BYTES))
 
 
 @pytest.mark.parametrize("partition_rows", [1, 13, 79, 80])

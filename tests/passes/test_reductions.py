@@ -16,7 +16,7 @@ from fmnist_dask.passes.reductions.census import Census, SizeCensus
 from fmnist_dask.passes.reductions.histogram import ANY_LABEL, PixelHistogram
 from fmnist_dask.passes.reductions.images import Extremes, ImageSample, ImagesAt
 from fmnist_dask.passes.reductions.properties import BINS, RANGES, ContentHash, ImageProperties, PropertyHistogram
-from fmnist_dask.passes.reductions.verify import VerifyGroups
+from fmnist_dask.passes.reductions.verify import GROUP_BYTES, VerifyGroups
 
 shapes = st.sampled_from([(5, 4), (1, 1), (3, 3, 3), (130, 3)])
 chunk_lengths = st.integers(1, 70)
@@ -264,7 +264,7 @@ def test_the_state_of_a_part_stays_within_its_declared_bytes(n, distinct, rows, 
     reduction = everything(source.image).reductions["verify"]
     for start in range(0, n, max(1, rows // 2)):
         state = reduction.chunk(reduction.initial(source), source.block(start, min(start + rows, n)))
-        held = sum(state[name].nbytes for name in ("group", "seen", "image"))
+        held = sum(state[name].nbytes for name in ("group", "seen", "digest"))
         assert held <= reduction.part_bytes(source, rows)
         assert held <= reduction.state_bytes(source)
 
@@ -275,19 +275,19 @@ def test_groups_that_are_never_open_together_take_no_memory_together():
     strewn = VerifyGroups(np.arange(100_000) * 10, np.random.default_rng(0).permutation(100_000) // 2)
     every = VerifyGroups(np.arange(100_000) * 10, np.arange(100_000) % 50_000)  # the first half stands in the second
     whole = every.state_bytes(source)
-    assert whole == 50_000 * (source.image_bytes + 24)
+    assert whole == 50_000 * GROUP_BYTES
     assert neighbours.state_bytes(source) < 0.05 * whole
     assert 0.5 * whole <= strewn.state_bytes(source) < 0.6 * whole
 
 
-def test_a_closed_group_keeps_no_image():
+def test_a_closed_group_keeps_no_digest():
     image = np.zeros((6, 4, 4), np.uint8)
     reduction = VerifyGroups(np.arange(6), np.array([0, 0, 0, 1, 1, 1]))
     source = ArrayCollection(image, chunk_rows=4)
     state = reduction.chunk(reduction.initial(source), source.block(0, 4))
-    assert (state["group"].tolist(), state["seen"].tolist(), len(state["image"])) == ([1], [1], 1)
+    assert (state["group"].tolist(), state["seen"].tolist(), len(state["digest"])) == ([1], [1], 1)
     state = reduction.chunk(state, source.block(4, 6))
-    assert (len(state["group"]), len(state["image"])) == (0, 0)
+    assert (len(state["group"]), len(state["digest"])) == (0, 0)
 
 
 # Columns

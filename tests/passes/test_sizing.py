@@ -174,7 +174,7 @@ def test_tasks_of_scattered_chunks_hold_the_states_they_were_planned_with():
     found = plan_pass(source, fused, cluster_of(count=1))
     for task in found.tasks:
         (state,) = run_chunks(source, fused, task, [])
-        held = sum(state[name].nbytes for name in ("group", "seen", "image"))
+        held = sum(state[name].nbytes for name in ("group", "seen", "digest"))
         assert held <= found.task_bytes - int(1.6 * 200) - fused.scratch_bytes(source, 200)
 
 

@@ -1,6 +1,8 @@
-"""Byte-by-byte verification of groups of images that have equal hashes."""
+"""Verification of groups of images that have equal hashes: by bytes, and by 256-bit digests of them."""
 
 from __future__ import annotations
+
+import hashlib
 
 import numpy as np
 
@@ -11,8 +13,13 @@ from fmnist_dask.typing import AnyArray, IntArray
 #: Images compared at a time, and their bytes, to bound the temporaries.
 PANEL = 1024
 PANEL_BYTES = 2**22
-#: Open groups: number of the group, members seen, one member's bytes; and groups found to differ.
+#: Open groups: number of the group, members seen, a digest of their bytes; and groups found to differ.
 Groups = dict[str, AnyArray]
+#: Bytes of BLAKE2b digests. No two contents of one digest are known, nor will any be found by chance: among 10⁹ images
+#: two would have one with a probability of 10⁻⁵⁹.
+DIGEST_BYTES = 32
+#: Bytes of an open group.
+GROUP_BYTES = 2 * 8 + DIGEST_BYTES
 #: Parts of the rows in which open groups are counted.
 WINDOWS = 128
 
@@ -20,7 +27,8 @@ WINDOWS = 128
 class VerifyGroups(Reduction):
     """Compare all members of each group with each other; the result is the sorted array of groups that are not equal.
 
-    A group's bytes are kept only until its last member has been seen.
+    Members that are read together are compared byte for byte, others by BLAKE2b digests of 256 bits, so that a group
+    takes 48 bytes however large its images are, and only until its last member has been seen.
 
     Parameters
     ----------
@@ -40,7 +48,7 @@ class VerifyGroups(Reduction):
         return {
             "group": np.zeros(0, np.int64),
             "seen": np.zeros(0, np.int64),
-            "image": np.zeros((0, source.image_bytes), np.uint8),
+            "digest": np.zeros((0, DIGEST_BYTES), np.uint8),
             "different": np.zeros(0, np.int64),
         }
 
@@ -66,14 +74,14 @@ class VerifyGroups(Reduction):
         return {
             "group": number,
             "seen": seen.astype(np.int64),
-            "image": members[first],
+            "digest": _digests(members[first]),
             "different": np.unique(groups[differs]),
         }
 
     def combine(self, left: Groups, right: Groups) -> Groups:
         """Compare groups that both have open, and close those that are complete."""
         common, at_left, at_right = np.intersect1d(left["group"], right["group"], return_indices=True)
-        differs = (left["image"][at_left] != right["image"][at_right]).any(axis=1)
+        differs = (left["digest"][at_left] != right["digest"][at_right]).any(axis=1)
         seen_left = left["seen"].copy()
         seen_left[at_left] += right["seen"][at_right]
         new = np.ones(len(right["group"]), dtype=bool)
@@ -82,13 +90,13 @@ class VerifyGroups(Reduction):
         seen = np.concatenate([seen_left, right["seen"][new]])
         is_open = seen < self.sizes[group]
         left_open, right_open = is_open[: len(left["group"])], is_open[len(left["group"]) :]
-        image = np.concatenate([left["image"][left_open], right["image"][new][right_open]])
+        digest = np.concatenate([left["digest"][left_open], right["digest"][new][right_open]])
         order = np.argsort(group[is_open])
         different = np.unique(np.concatenate([left["different"], right["different"], common[differs]]))
         return {
             "group": group[is_open][order],
             "seen": seen[is_open][order],
-            "image": image[order],
+            "digest": digest[order],
             "different": different,
         }
 
@@ -97,8 +105,8 @@ class VerifyGroups(Reduction):
         return state["different"]
 
     def state_bytes(self, source: Readable) -> int:
-        """One image for each group that is open."""
-        return self._most_open(source.n) * (source.image_bytes + 24)
+        """One digest for each group that is open."""
+        return self._most_open(source.n) * GROUP_BYTES
 
     def _most_open(self, n: int) -> int:
         """Groups of which consecutive rows, any of n, can have some members but not all: hardly ever all groups.
@@ -121,10 +129,10 @@ class VerifyGroups(Reduction):
         return min(most, len(self.sizes))
 
     def part_bytes(self, source: Readable, rows: int) -> int:
-        """One image for each member there; no window holds more than two that begin at multiples of its length."""
+        """One digest for each member there; no window holds more than two that begin at multiples of its length."""
         windows = np.searchsorted(self.rows, np.arange(0, source.n + 2 * rows, rows))
         members = int((windows[2:] - windows[:-2]).max(initial=0))
-        return min(members, len(self.sizes)) * (source.image_bytes + 24)
+        return min(members, len(self.sizes)) * GROUP_BYTES
 
     def task_bytes(self, source: Readable, rows: int) -> int:
         """A panel and its comparison; a new state beside the one that it takes the place of."""
@@ -138,3 +146,9 @@ class VerifyGroups(Reduction):
 
 def _panel(image_bytes: int) -> int:
     return max(1, min(PANEL, PANEL_BYTES // image_bytes))
+
+
+def _digests(images: AnyArray) -> AnyArray:
+    """Digests of rows of bytes, shape (m, 32)."""
+    joined = b"".join(hashlib.blake2b(image, digest_size=DIGEST_BYTES).digest() for image in images)
+    return np.frombuffer(joined, np.uint8).reshape(len(images), DIGEST_BYTES)
