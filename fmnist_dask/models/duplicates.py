@@ -107,7 +107,7 @@ def find_duplicates(
 ) -> Algorithm[Duplicates]:
     """Find groups of equal images, exactly.
 
-    Hashes of 64 bits propose groups, the images decide: every member of a group is compared with the others while its
+    Hashes of 128 bits propose groups, the images decide: every member of a group is compared with the others while its
     chunk is read anyway, by bytes or by digests of 256 bits; see
     :class:`~fmnist_dask.passes.reductions.verify.VerifyGroups`. Hashes are sorted in partitions by their leading bits,
     so that no worker needs all of them; images are compared with one representative of their group, so that a hundred

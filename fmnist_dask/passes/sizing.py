@@ -14,7 +14,7 @@ from fmnist_dask.passes.fused import FusedScan
 from fmnist_dask.passes.protocol import Readable
 
 #: A task reads at least this many times the bytes of its states, so that merging them stays a small part.
-INPUT_PER_STATE = 16
+INPUT_PER_STATE = 32
 #: Seconds that the thread of Dask's scheduler (and of the client beside it) spends on a task, and how many times that a
 #: task should last at least for each thread of the cluster (measured: 3 to 9 ms), so that it stays below a tenth.
 TASK_OVERHEAD = 0.005
