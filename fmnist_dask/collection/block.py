@@ -81,8 +81,17 @@ class Block:
         self._load = measured
 
     def forget(self) -> None:
-        """Let go of everything read and computed, at once: what is kept may refer back to the block."""
+        """Let go of everything read and computed, and of where from, at once: nothing can be read after that.
+
+        Blocks made of this one, and what reads them, refer to each other, so that they would stay until Python looks
+        for cycles.
+        """
+        kept = list(self._kept.values())
         self._kept.clear()
+        self._load = _forgotten
+        for value in kept:
+            if isinstance(value, Block):
+                value.forget()
 
     def select(self, split: int | None) -> Block:
         """The rows that belong to a split (all of them for ``None``), as a block of its own."""
@@ -108,3 +117,7 @@ class Block:
         if len(index) and index[-1] - index[0] + 1 == len(index):
             index = slice(int(index[0]), int(index[-1]) + 1)  # a view, no copy
         return Block(self.rows[index], lambda name: self.array(name)[index], self.feature_array)
+
+
+def _forgotten(name: str) -> AnyArray:
+    raise RuntimeError(f"{name} of a block that was let go of")

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import ArrayCollection
 
 from fmnist_dask.collection.block import Block
+from fmnist_dask.collection.masked import MaskedImages
+from fmnist_dask.passes.through import Pixels, mapped
 
 
 def block_of(split, start=100):
@@ -77,3 +83,33 @@ def test_work_on_a_block_is_shared_by_key():
     assert block.memo("key", lambda: made.append(2) or "other") == "value"
     assert block.memo(("key", 1), lambda: made.append(3) or "third") == "third"
     assert made == [1, 3]
+
+
+def made_of(block, chosen, seen):
+    """References to arrays of a block, of some of its rows, and of those seen otherwise."""
+    names = [(block, "image"), (chosen, "image"), (seen, "features"), (seen.since(4), "features")]
+    found = [weakref.ref(one.features if name == "features" else one.array(name)) for one, name in names]
+    found += [weakref.ref(one) for one in (block, chosen, seen)]
+    return found
+
+
+@pytest.mark.parametrize("by", [Pixels(), None])
+def test_forgotten_blocks_leave_no_memory_to_the_garbage_collector(by):
+    """Blocks of a chunk are 17 MB each: they would pile up until Python happens to look for cycles."""
+    image = np.arange(60, dtype=np.uint8).reshape(10, 2, 3)
+    source = ArrayCollection(image, chunk_rows=10)
+    source.split[:] = np.arange(10) % 2
+    source.missing_pixels = 0
+    gc.collect()
+    gc.disable()
+    try:
+        block = source.block(0, 10) if by else MaskedImages(source, "", "1", source, 0.5).block(0, 10)
+        chosen = block.select(1)
+        references = made_of(block, chosen, mapped(chosen, by or Pixels()))
+        block.forget()
+        with pytest.raises(RuntimeError, match="let go of"):
+            block.array("image")
+        del block, chosen
+        assert [reference() for reference in references if reference() is not None] == []
+    finally:
+        gc.enable()
