@@ -9,7 +9,7 @@ import numpy as np
 
 from fmnist_dask.errors import MemoryLimitError
 from fmnist_dask.kernels.silhouette import Panel, distance_scale, distance_sums, inner_sums, silhouettes
-from fmnist_dask.passes.protocol import Algorithm, Call, Readable, Scan, Tasks
+from fmnist_dask.passes.protocol import Algorithm, Call, ColumnArray, Readable, Scan, Tasks
 from fmnist_dask.passes.reductions.moments import FeatureRange
 from fmnist_dask.passes.reductions.subset import RandomSubset
 from fmnist_dask.passes.sizing import row_bytes
@@ -56,7 +56,7 @@ class _Shared:
     """What all calls work with."""
 
     source: Readable
-    labels: IntArray
+    labels: ColumnArray
     k: int
     scale: float
     shift: FloatArray | None = None
@@ -75,7 +75,7 @@ class _Shared:
 
 
 def silhouette(
-    source: Readable, labels: IntArray, k: int, split: str = "all", sample: int | None = None, seed: int = 0
+    source: Readable, labels: ColumnArray, k: int, split: str = "all", sample: int | None = None, seed: int = 0
 ) -> Algorithm[Silhouette]:
     """Silhouettes by Euclidean distance (Rousseeuw 1987).
 
@@ -84,8 +84,9 @@ def silhouette(
 
     Parameters
     ----------
-    labels : int array, shape (n,)
-        Cluster of each sample; −1 for those that belong to none (of another split).
+    labels : integers, shape (n,)
+        Cluster of each sample; −1 for those that belong to none (of another split). An array, or a column on disk, of
+        which a chunk is read at a time where a part of the samples is measured.
     k
         Clusters.
     sample
@@ -96,7 +97,7 @@ def silhouette(
     MemoryLimitError
         Sums of all samples do not fit; a part would.
     """
-    sizes = np.bincount(labels[labels >= 0], minlength=k)
+    sizes = sum((_sizes(labels[rows], k) for rows in _chunks(source)), np.zeros(k, np.int64))
     n = int(sizes.sum())
     scale, shift = yield from _scale(source, n, split)
     shared = _Shared(source, labels, k, scale, shift)
@@ -107,9 +108,28 @@ def silhouette(
             f"silhouettes of all {n:,} samples need {8 * source.n * k / 2**30:.1f} GiB of the driver for {k} clusters",
             "measure a random part of them (silhouette: sampled)",
         )
-    sums = yield from _sums(shared)
-    rows = np.flatnonzero(labels >= 0)
-    return summarized(rows, silhouettes(sums[rows] / scale, labels[rows], sizes), labels[rows], k, n)
+    whole = np.asarray(labels[:])
+    sums = yield from _sums(replace(shared, labels=whole))
+    rows = np.flatnonzero(whole >= 0)
+    return summarized(rows, silhouettes(sums[rows] / scale, whole[rows], sizes), whole[rows], k, n)
+
+
+def _chunks(source: Readable) -> list[slice]:
+    """Rows of each chunk."""
+    size = source.chunk_rows
+    return [slice(start, min(start + size, source.n)) for start in range(0, source.n, size)]
+
+
+def _sizes(labels: IntArray, k: int) -> IntArray:
+    """Members of each cluster."""
+    return np.bincount(labels[labels >= 0], minlength=k)
+
+
+def _labels_of(labels: ColumnArray, rows: IntArray, source: Readable) -> IntArray:
+    """Labels of some rows, ascending; others are not held."""
+    edges = np.searchsorted(rows, [chunk.stop for chunk in _chunks(source)])
+    parts = zip(_chunks(source), np.split(rows, edges[:-1]), strict=True)
+    return np.concatenate([np.asarray(labels[chunk])[part - chunk.start] for chunk, part in parts if len(part)])
 
 
 def _scale(source: Readable, n: int, split: str) -> Algorithm[tuple[float, FloatArray | None]]:
@@ -169,10 +189,10 @@ def pair_sums(shared: _Shared, left: int, right: int, part: int, parts: int) -> 
 
 
 def _sampled(shared: _Shared, n: int, sizes: IntArray, split: str, sample: int, seed: int) -> Algorithm[Silhouette]:
-    source, labels = shared.source, shared.labels
+    source = shared.source
     drawn = (yield Scan({"subset": RandomSubset(sample, n, seed)}, split=split))["subset"]
     rows = np.asarray(drawn["row"])
-    own = labels[rows]
+    own = _labels_of(shared.labels, rows, source)
     rows, features, own = rows[own >= 0], drawn["features"][own >= 0], own[own >= 0]
     together = replace(shared, sample=features, sample_labels=own)
     chunks = -(-source.n // source.chunk_rows)

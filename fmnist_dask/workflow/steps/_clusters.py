@@ -74,7 +74,7 @@ def foreseen_measures(data: StepInput, k: int, choice: str | int) -> Iterator[Fo
         "silhouettes",
         calls=calls,
         task_bytes=pair_bytes(source, k),
-        shared_bytes=4 * source.n,
+        shared_bytes=4 * source.n if choice == "exact" else 0,
         seconds=pairs_seconds(n * others / (2 if choice == "exact" else 1) / calls, source.n_features),
     )
 
@@ -83,7 +83,7 @@ def measure_silhouette(data: StepInput, clusters: Clusters, choice: str | int) -
     """Silhouettes in the space that was clustered, if they are asked for."""
     if choice == "none":
         return None
-    labels = np.asarray(clusters.columns["labels"][:])
+    labels = clusters.columns["labels"]
     sample = choice if isinstance(choice, int) else None
     return (yield from silhouette(data.source, labels, len(clusters.size), data.split, sample, data.seed))
 
