@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import zlib
 from collections.abc import Callable, Iterator
@@ -19,6 +20,9 @@ from fmnist_dask.cluster.connect import Connection, connect
 # to be kept.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# A shell has what it starts in the background ignore interrupts, and all that this starts in turn: tests send some.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Makes support.py importable here and, since child processes inherit the path, in workers.
 sys.path.append(str(Path(__file__).parent))
